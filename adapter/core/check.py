@@ -1,0 +1,498 @@
+"""Whether a backend file makes sense: templates, patterns, state words, units. Its form is checked before, by a schema.
+
+Everything is found at once. The functions take documents from which what has the wrong form was taken out, and
+whatever a file lacks is simply not looked at: missing keys are the schema's business.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from jinja2 import nodes
+
+from adapter.core import units
+from adapter.core.backend import GONE, merge, parse_state_word, version_matches
+from adapter.core.pattern import can_take_for_ever
+from adapter.core.render import (
+    COMMAND_VARIABLES,
+    FIND_VARIABLES,
+    JOB_ID_VARIABLES,
+    SCRIPT_VARIABLES,
+    TASK_VARIABLES,
+    sample_values,
+)
+from adapter.core.schema import Finding, KeyPath, dotted, nearest, unknown
+from adapter.core.state import Reason, State
+from adapter.core.task import RESOURCE_FIELDS, parse_resource
+from adapter.core.template import (
+    FILTER_NAMES,
+    Condition,
+    Raw,
+    Template,
+    position_of,
+    quoting_defeat,
+    unreadable,
+)
+from adapter.errors import RenderError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+GROUPS = frozenset("job_id state reason exit_code signal wall cpu peak_ram token".split())
+_NEEDED_GROUPS = {
+    ("submit", "job_id"): ("job_id",),
+    ("monitor", "row"): ("job_id", "state"),
+    ("result", "row"): ("job_id", "state"),
+    ("find", "row"): ("job_id", "token"),
+    ("version", "pattern"): ("version",),
+}
+_MAY_BE_MAPPED = frozenset(State) - {State.WAITING}
+_MAY_BE_SET = frozenset(RESOURCE_FIELDS) | {"image"}
+_RESERVED = {*TASK_VARIABLES, *SCRIPT_VARIABLES, *COMMAND_VARIABLES, *JOB_ID_VARIABLES, *FIND_VARIABLES} - _MAY_BE_SET
+_WORKSPACE = re.compile(r"(?:/|~/|~$|\$\w|\$\{\w+\})[^\0\n]*")
+_EXPANSION = re.compile(r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
+_SYNTAX = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701 (only parses: nothing is rendered)
+
+
+def problems_in(document: Mapping[str, Any]) -> list[Finding]:
+    """Return everything in a merged backend *document* that makes no sense, with the overlays of ``when`` laid over it.
+
+    An abstract document may use variables that only those who extend it will set: unknown names pass there.
+    """
+    found = _findings(document)
+    for index, entry in _maps(document.get("when")):
+        path = ("when", index)
+        found += _version_condition((*path, "version"), entry.get("version"))
+        found += _overlay_findings(document, entry.get("use") or {}, (*path, "use"), found)
+    return found
+
+
+def _overlay_findings(
+    document: Mapping[str, Any], use: Mapping[str, Any], path: KeyPath, known: Iterable[Finding]
+) -> list[Finding]:
+    """Return what is wrong only once *use* is laid over *document*; what *use* itself does not set is told at *path*."""
+    overlaid = {key: value for key, value in merge(document, use).items() if key != "when"}
+    old = set(known)
+    return [
+        replace(finding, path=(*path, *finding.path))
+        if _is_set(use, finding.path)
+        else replace(finding, path=path, place=None, at_key=True)
+        for finding in _findings(overlaid)
+        if finding not in old
+    ]
+
+
+def _is_set(document: Any, path: KeyPath) -> bool:  # noqa: ANN401 (walks a document)
+    for part in path:
+        if isinstance(document, dict) and part in document:
+            document = document[part]
+        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
+            document = document[part]
+        else:
+            return False
+    return True
+
+
+def _findings(document: Mapping[str, Any]) -> list[Finding]:
+    return [finding for check in _CHECKS for finding in check(document)]
+
+
+def _maps(entries: Iterable[Any] | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    return ((index, entry) for index, entry in enumerate(entries or ()) if isinstance(entry, dict))
+
+
+# ---- templates ---------------------------------------------------------------------------------------------------
+
+
+def _templates(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Every template, each with the variables of its place."""
+    own = set(document.get("values") or {})
+    job = {*TASK_VARIABLES, *own}
+    ids = {*JOB_ID_VARIABLES, *own}
+    places: list[tuple[KeyPath, set[str]]] = [
+        (("submit",), job),
+        (("monitor",), ids),
+        (("result",), ids),
+        (("kill",), ids),
+        (("kill", "escalate"), ids),
+        (("find",), {*FIND_VARIABLES, *own}),
+        (("version",), own),
+    ]
+    tried = _Tried(document)
+    if isinstance(document.get("script"), str):
+        yield from tried.script(("script",), document["script"], {*job, *SCRIPT_VARIABLES})
+    yield from tried.options(("directives", "options"), (document.get("directives") or {}).get("options"), job)
+    for path, known in places:
+        spec = _at(document, path)
+        if isinstance(spec.get("command"), str):
+            yield from tried.command((*path, "command"), spec["command"], {*known, *COMMAND_VARIABLES})
+        yield from tried.options((*path, "options"), spec.get("options"), known)
+    for stream, text in (document.get("logs") or {}).items():
+        yield from tried.compiled(("logs", stream), text, job)
+
+
+def _at(document: Mapping[str, Any], path: KeyPath) -> Mapping[str, Any]:
+    value: Any = document
+    for part in path:
+        value = value.get(part)
+        if not isinstance(value, dict):
+            return {}
+    return value  # type: ignore[no-any-return]  # a document from a file is untyped
+
+
+class _Tried:
+    """Templates, compiled and tried with sample values of one document."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._samples = sample_values(document.get("values") or {})
+        self._is_abstract = bool(document.get("abstract"))
+
+    def compiled(self, path: KeyPath, text: str, known: set[str], *, shift: int = 0) -> Iterator[Finding]:
+        """What is wrong with the words of a template; *shift* is how much was put before the writer's own text."""
+        try:
+            tree = _SYNTAX.parse(text)
+            used = sorted({node.name for node in tree.find_all(nodes.Filter) if node.name not in FILTER_NAMES})
+            yield from (
+                _template_finding(path, text, name, unknown("filter", name, FILTER_NAMES), shift=shift)
+                for name in used
+            )
+            variables = () if used else sorted(Template(text).variables)
+        except jinja2.TemplateSyntaxError as error:
+            sentence = f"{dotted(path)} does not compile as a template: {error.message}"
+            yield Finding(path=path, message=sentence, place=_line_start(text, error.lineno), kind="template")
+            return
+        for name in variables:
+            if name not in known and not self._is_abstract:
+                yield _template_finding(path, text, name, unknown("variable", name, known), shift=shift)
+
+    def command(self, path: KeyPath, text: str, known: set[str]) -> Iterator[Finding]:
+        """What is wrong with a command: also that the shell cannot read it, or that it quotes values itself."""
+        yield from self._rendered(path, text, known, must_be_readable=True)
+
+    def script(self, path: KeyPath, text: str, known: set[str]) -> Iterator[Finding]:
+        """What is wrong with a script. Its comments may hold single quotes: shlex is not asked to read all of it."""
+        yield from self._rendered(path, text, known, must_be_readable=False)
+
+    def _rendered(self, path: KeyPath, text: str, known: set[str], *, must_be_readable: bool) -> Iterator[Finding]:
+        wrong = list(self.compiled(path, text, known))
+        yield from wrong
+        samples = {**self._samples, **_raw_samples(text, self._samples)} if not wrong else {}
+        if wrong or not samples.keys() >= Template(text).variables:
+            return
+        try:
+            rendered = Template(text).render(samples)
+            defeated = quoting_defeat(Template(text), samples)
+        except RenderError as error:
+            yield Finding(path=path, message=f"{dotted(path)} cannot be rendered: {error}", kind="template")
+            return
+        if defeated:
+            sentence = f"{{{{ {defeated} }}}} stands inside quotes; values are quoted already: remove the quotes"
+            yield Finding(path=path, message=sentence, place=_defeat(text, defeated, samples), kind="template")
+        elif must_be_readable and (why := unreadable(rendered)):
+            yield Finding(path=path, message=f"the shell cannot read {dotted(path)}: {why}", kind="template")
+
+    def options(self, path: KeyPath, entries: Mapping[str, Any] | None, known: set[str]) -> Iterator[Finding]:
+        """What is wrong with ``options``: an entry is written where the value of its name is set."""
+        for name, entry in (entries or {}).items():
+            here = (*path, name)
+            if isinstance(entry, str):
+                if name not in known and not self._is_abstract:
+                    hint = "; an entry is written where the value of its name is set, or use {when: ..., text: ...}"
+                    sentence = unknown("variable", name, known) if nearest(name, known) else f"no variable {name!r}"
+                    yield Finding(path=here, message=sentence + hint, at_key=True, kind="template")
+                yield from self.command(here, entry, known)
+            elif isinstance(entry, dict):
+                if isinstance(entry.get("text"), str):
+                    yield from self.command((*here, "text"), entry["text"], known)
+                if isinstance(entry.get("when"), str):
+                    yield from self.condition((*here, "when"), entry["when"], known)
+
+    def condition(self, path: KeyPath, text: str, known: set[str]) -> Iterator[Finding]:
+        """What is wrong with an expression such as ``walltime <= 3600``."""
+        wrong = list(self.compiled(path, _OPEN + text + " }}", known, shift=len(_OPEN)))
+        if not wrong:
+            try:
+                Condition(text)
+            except jinja2.TemplateSyntaxError as error:
+                wrong = [Finding(path=path, message=str(error.message), kind="template")]
+        for finding in wrong:
+            if finding.message.startswith("unknown"):
+                yield finding
+            else:
+                reason = finding.message.partition("as a template: ")[2] or finding.message
+                yield replace(finding, message=f"{dotted(path)} is not an expression: {reason}", place=None)
+
+
+_OPEN = "{{ "
+
+
+def _template_finding(path: KeyPath, text: str, name: str, message: str, *, shift: int) -> Finding:
+    line, column = position_of(text, name)
+    place = (line, max(1, column - shift) if line == 1 else column)
+    return Finding(path=path, message=message, place=place, kind="template")
+
+
+def _line_start(text: str, number: int) -> tuple[int, int]:
+    lines = text.splitlines() or [""]
+    line = lines[min(number, len(lines)) - 1]
+    return min(number, len(lines)), len(line) - len(line.lstrip()) + 1
+
+
+def _raw_samples(text: str, samples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return samples for the values that *text* writes with ``| raw``: their author took the quoting in hand."""
+    names = {
+        name.name
+        for node in _SYNTAX.parse(text).find_all(nodes.Filter)
+        if node.name == "raw" and node.node is not None
+        for name in (node.node, *node.node.find_all(nodes.Name))
+        if isinstance(name, nodes.Name)
+    }
+    return {name: Raw(samples[name]) for name in names if isinstance(samples.get(name), str)}
+
+
+def _defeat(text: str, name: str, samples: Mapping[str, Any]) -> tuple[int, int]:
+    """Return where *name* stands in quotes: in the first line that shows it alone, else where *name* stands first."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            if quoting_defeat(Template(line), samples) == name:
+                return number, position_of(line, name)[1]
+        except (jinja2.TemplateError, RenderError):
+            continue
+    return position_of(text, name)
+
+
+# ---- patterns ----------------------------------------------------------------------------------------------------
+
+
+def _patterns(document: Mapping[str, Any]) -> Iterator[Finding]:
+    for (section, key), needed in _NEEDED_GROUPS.items():
+        text = _at(document, (section,)).get(key)
+        if isinstance(text, str):
+            allowed = {"version"} if section == "version" else GROUPS
+            yield from _pattern((section, key), text, needed=needed, allowed=allowed)
+    for kind, texts in (document.get("errors") or {}).items():
+        for index, text in enumerate(texts):
+            if isinstance(text, str):
+                yield from _pattern(("errors", kind, index), text, needed=(), allowed=None)
+
+
+def _pattern(path: KeyPath, text: str, *, needed: Iterable[str], allowed: Iterable[str] | None) -> Iterator[Finding]:
+    """What is wrong with one regular expression; *allowed* ``None`` lets its groups be named anything."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            groups = set(re.compile(text).groupindex)
+    except re.error as error:
+        place = (error.lineno, error.colno) if error.lineno and error.colno else None
+        yield Finding(path=path, message=f"{dotted(path)} does not compile: {error.msg}", place=place, kind="pattern")
+        return
+    except (OverflowError, RecursionError) as error:
+        yield Finding(path=path, message=f"{dotted(path)} does not compile: {error}", kind="pattern")
+        return
+    for name in needed:
+        if name not in groups:
+            sentence = f"{dotted(path)} needs a named group (?P<{name}>...)"
+            yield Finding(path=path, message=sentence, kind="pattern")
+    for name in sorted(groups - set(allowed)) if allowed is not None else ():
+        before = text[: text.find(f"<{name}>") + 1]
+        place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        yield Finding(path=path, message=unknown("group", name, allowed or ()), place=place, kind="pattern")
+    if can_take_for_ever(text):
+        sentence = (
+            f"{dotted(path)} can take for ever on text that does not match: a repeat inside a repeat; "
+            "put something certain between the rounds or make the inner one possessive (++)"
+        )
+        yield Finding(path=path, message=sentence, kind="pattern")
+
+
+# ---- states ------------------------------------------------------------------------------------------------------
+
+
+def _states(document: Mapping[str, Any]) -> Iterator[Finding]:
+    for section in ("monitor", "result"):
+        spec = _at(document, (section,))
+        for key in ("states", "reasons"):
+            yield from _state_map((section, key), spec.get(key) or {})
+        for code, word in (spec.get("exit_codes") or {}).items():
+            yield from _state_word((section, "exit_codes", code), word, also=GONE, at_key=False)
+        for code, word in (_at(spec, ("exit_code",)).get("reasons") or {}).items():
+            if word not in set(Reason):
+                yield Finding(path=(section, "exit_code", "reasons", code), message=unknown("reason", word, Reason))
+
+
+def _state_map(path: KeyPath, states: Mapping[str, Any]) -> Iterator[Finding]:
+    homes: dict[str, str] = {}
+    for ours, natives in states.items():
+        yield from _state_word((*path, ours), ours, also=None, at_key=True)
+        for index, native in enumerate(natives):
+            if native is None:
+                continue
+            if str(native) in homes:
+                sentence = f"{str(native)!r} is mapped twice: to {homes[str(native)]} and to {ours}; keep one"
+                yield Finding(path=(*path, ours, index), message=sentence)
+            homes.setdefault(str(native), ours)
+
+
+def _state_word(path: KeyPath, word: str, *, also: str | None, at_key: bool) -> Iterator[Finding]:
+    if word == also:
+        return
+    state, slash, reason = word.partition("/")
+    known = {*_MAY_BE_MAPPED, also} - {None}
+    if state not in known or (slash and state == also):
+        yield Finding(path=path, message=unknown("state", state, (str(name) for name in known)), at_key=at_key)
+    if slash and reason not in set(Reason):
+        yield Finding(path=path, message=unknown("reason", reason, Reason), at_key=at_key)
+
+
+def _monitor(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """A monitor must read something, and something must end a job."""
+    monitor = _at(document, ("monitor",))
+    if not isinstance(monitor.get("command"), str) or document.get("abstract"):
+        return
+    if "row" not in monitor and "exit_codes" not in monitor:
+        sentence = "monitor reads nothing: give it `row`, a pattern for one line, or `exit_codes`"
+        yield Finding(path=("monitor",), message=sentence, at_key=True)
+    elif "row" in monitor and not monitor.get("states"):
+        yield Finding(path=("monitor",), message="missing key 'states' in monitor: what the scheduler's words mean", at_key=True)
+    elif not (_ends_a_job(monitor) or "absent" in monitor or "result" in document):
+        key = "states" if "states" in monitor else "exit_codes"
+        sentence = (
+            f"no word in monitor.{key} ends a job; map one to succeeded, failed or killed, "
+            "or say under `absent` what a missing job means"
+        )
+        yield Finding(path=("monitor", key), message=sentence, at_key=True)
+
+
+def _ends_a_job(monitor: Mapping[str, Any]) -> bool:
+    words = [*(monitor.get("states") or {}), *(monitor.get("exit_codes") or {}).values()]
+    return any(word == GONE or _is_final(word) for word in words)
+
+
+def _is_final(word: str) -> bool:
+    try:
+        return parse_state_word(word)[0].is_final
+    except ValueError:
+        return True  # refused on its own; a misspelt end is an end that was meant
+
+
+def _kill(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """A kill that names no job would end them all, or none."""
+    for path in (("kill",), ("kill", "escalate")):
+        spec = _at(document, path)
+        if isinstance(spec.get("command"), str) and not _used(spec) & {"job_id", "job_ids"}:
+            sentence = f"{dotted(path)}.command names no job: it must use {{{{ job_id }}}} or {{{{ job_ids | words }}}}"
+            yield Finding(path=(*path, "command"), message=sentence, kind="template")
+
+
+def _used(spec: Mapping[str, Any]) -> set[str]:
+    entries = (spec.get("options") or {}).values()
+    texts = [spec["command"], *(entry.get("text") if isinstance(entry, dict) else entry for entry in entries)]
+    names: set[str] = set()
+    for text in texts:
+        try:
+            names |= Template(text or "").variables
+        except jinja2.TemplateSyntaxError:
+            return {"job_id"}  # refused on its own
+    return names
+
+
+# ---- values and units --------------------------------------------------------------------------------------------
+
+
+def _units(document: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _resources(("defaults",), document.get("defaults"))
+    yield from _resources(("limits", "capacity"), _at(document, ("limits",)).get("capacity"))
+    for index, queue in _maps(document.get("queues")):
+        yield from _resources(("queues", index, "max"), queue.get("max"))
+    for path in (
+        *((section, "timeout") for section in ("submit", "monitor", "result", "find", "kill")),
+        *((section, "absent", "gone_after") for section in ("monitor", "result")),
+        ("kill", "escalate", "timeout"),
+        ("kill", "escalate", "after"),
+    ):
+        yield from _parsed(path, _at(document, path[:-1]).get(path[-1]), units.parse_seconds)
+    low, high = _at(document, ("limits",)).get("poll_seconds") or (0, 0)
+    if low is not None and high is not None and low > high:
+        sentence = f"limits.poll_seconds runs from {low:g} down to {high:g}; write the shorter one first"
+        yield Finding(path=("limits", "poll_seconds"), message=sentence)
+
+
+def _resources(path: KeyPath, values: Mapping[str, Any] | None) -> Iterator[Finding]:
+    for name, value in (values or {}).items():
+        yield from _parsed((*path, name), value, lambda text, name=name: parse_resource(name, text))  # type: ignore[misc]
+
+
+def _parsed(path: KeyPath, value: object, parse: Callable[[Any], object]) -> Iterator[Finding]:
+    try:
+        if value is not None:
+            parse(value)
+    except ValueError as error:
+        yield Finding(path=path, message=f"{dotted(path)}: {error}")
+
+
+def _queues(document: Mapping[str, Any]) -> Iterator[Finding]:
+    tried = _Tried(document)
+    known = {*RESOURCE_FIELDS, *(document.get("values") or {})}
+    first: dict[str, int] = {}
+    for index, queue in _maps(document.get("queues")):
+        name = queue.get("name")
+        if name in first:
+            sentence = f"queue {name!r} stands twice, here and at queues[{first[name]}]; keep one"
+            yield Finding(path=("queues", index, "name"), message=sentence)
+        elif isinstance(name, str):
+            first[name] = index
+        if isinstance(queue.get("when"), str):
+            yield from tried.condition(("queues", index, "when"), queue["when"], known)
+
+
+def _values(document: Mapping[str, Any]) -> Iterator[Finding]:
+    for name in document.get("values") or {}:
+        if name in _RESERVED:
+            sentence = f"the value {name!r} would hide the variable of that name ({_meaning(name)}); name it otherwise"
+            yield Finding(path=("values", name), message=sentence, at_key=True)
+
+
+def _meaning(name: str) -> str:
+    everywhere = {**FIND_VARIABLES, **JOB_ID_VARIABLES, **COMMAND_VARIABLES, **SCRIPT_VARIABLES, **TASK_VARIABLES}
+    return everywhere[name]
+
+
+def _workspace(document: Mapping[str, Any]) -> Iterator[Finding]:
+    text = document.get("workspace")
+    if not isinstance(text, str):
+        return
+    if not _WORKSPACE.fullmatch(text):
+        sentence = f"workspace {text!r} is not a place on the target; start it with /, ~/ or $NAME"
+        yield Finding(path=("workspace",), message=sentence)
+    elif "$" in _EXPANSION.sub("", text) or "{{" in text:
+        sentence = f"workspace {text!r} holds more than $NAME and ${{NAME}}; nothing else is expanded there"
+        yield Finding(path=("workspace",), message=sentence)
+
+
+def _connection(document: Mapping[str, Any]) -> Iterator[Finding]:
+    connection = _at(document, ("connection",))
+    if connection.get("kind") == "ssh" and "host" not in connection and not document.get("abstract"):
+        yield Finding(path=("connection",), message="missing key 'host' in connection: ssh needs it", at_key=True)
+
+
+def _version_condition(path: KeyPath, text: object) -> Iterator[Finding]:
+    if isinstance(text, str):
+        yield from _parsed(path, text, lambda condition: version_matches("0", condition))
+
+
+_CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
+    _templates,
+    _patterns,
+    _states,
+    _monitor,
+    _kill,
+    _units,
+    _queues,
+    _values,
+    _workspace,
+    _connection,
+)

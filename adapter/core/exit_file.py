@@ -1,0 +1,72 @@
+"""The exit file: what a job's own wrapper wrote about its end. The wrapper is in ``templates/batch.yaml``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from adapter.core.job import Usage
+from adapter.core.state import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitReport:
+    """What the wrapper wrote. ``signal`` is ``None`` unless the last step ended by one (a shell's code above 128).
+
+    ``reason`` is ``None`` unless the wrapper itself ended the task (its walltime).
+    ``started_at`` and ``ended_at`` are seconds since the epoch by the clock of the machine that ran it.
+    """
+
+    exit_code: int
+    signal: int | None = None
+    reason: Reason | None = None
+    job_id: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    usage: Usage = Usage()
+
+
+def parse_exit_file(text: str) -> ExitReport | None:
+    """Return what *text* reports, ``None`` where it holds no exit code (an empty or torn file is not an answer)."""
+    entries = dict(line.strip().split(" ", 1) for line in text.splitlines() if " " in line.strip())
+    if not re.fullmatch(r"\d+", entries.get("exit_code", "")):
+        return None
+    code = int(entries["exit_code"])
+    started, ended = _number(entries.get("started")), _number(entries.get("ended"))
+    return ExitReport(
+        exit_code=code,
+        signal=signal_in(code),
+        reason=Reason(entries["reason"]) if entries.get("reason") in set(Reason) else None,
+        job_id=entries.get("job_id"),
+        started_at=started,
+        ended_at=ended,
+        usage=Usage(
+            wall_s=None if started is None or ended is None else max(0.0, ended - started),
+            user_s=_shell_time(entries.get("user")),
+            system_s=_shell_time(entries.get("system")),
+            peak_ram_bytes=_whole(entries.get("peak_ram_bytes")),
+        ),
+    )
+
+
+def signal_in(exit_code: int) -> int | None:
+    """Return the signal in a shell's *exit_code*: POSIX shells report death by signal n as 128+n; 64 is the last signal.
+
+    >>> signal_in(137), signal_in(3), signal_in(255)
+    (9, None, None)
+    """
+    return exit_code - 128 if 128 < exit_code <= 192 else None
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"\d+(\.\d+)?", text) else None
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def _shell_time(text: str | None) -> float | None:
+    """Return the seconds in ``1m2.50s``, as the ``times`` builtin prints them (POSIX, "Shell Command Language", times)."""
+    match = re.fullmatch(r"(\d+)m(\d+(?:[.,]\d+)?)s", text or "")
+    return int(match[1]) * 60 + float(match[2].replace(",", ".")) if match else None

@@ -1,0 +1,195 @@
+"""What a job's state becomes from what was seen: a pure function of the job, the evidence and the time.
+
+The evidence chain: the exit file that the job's own wrapper wrote, the scheduler's answer, accounting (``result``), and
+after a grace period ``lost``. A scheduler that says killed, timed out or out of memory wins over an exit code 0.
+Nothing is ever read from silence: a failed monitor command changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adapter.core.state import Reason, State
+
+if TYPE_CHECKING:
+    from adapter.core.exit_file import ExitReport
+    from adapter.core.job import Job
+    from adapter.core.parse import Observation
+
+_QUEUE_STATES = frozenset({State.QUEUED, State.HELD})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one poll brought about one job.
+
+    ``answered``: the monitor gave a good answer; ``observation`` is what it said, ``None`` for "not there".
+    ``report`` is the exit file, ``None`` if there is none. ``result`` is what accounting said, ``None`` if it was not
+    asked or does not know the job.
+    """
+
+    answered: bool
+    observation: Observation | None = None
+    report: ExitReport | None = None
+    result: Observation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for better evidence, in seconds.
+
+    ``gone_after_s``: absent from good answers and no exit file, until lost. ``settle_s``: for an exit file or accounting
+    that lags behind the scheduler's word. ``overdue_s``: an exit file is there and the scheduler still says running.
+    """
+
+    gone_after_s: float = 60.0
+    settle_s: float = 10.0
+    overdue_s: float = 60.0
+    has_result: bool = False
+    requeues: bool = False
+
+
+def advance(job: Job, evidence: Evidence, now: float, patience: Patience) -> Job:
+    """Return *job* after *evidence* was seen at *now*. Final states absorb; no answer moves nothing."""
+    if job.state.is_final or not evidence.answered:
+        return job
+    seen = evidence.observation
+    if seen is not None and (seen.stuck or not seen.state.is_final):
+        return _still_there(job, seen, evidence, now, patience)
+    job = job.but(left_since=now if job.left_since is None else job.left_since, native_state=_word(seen, job))
+    waited = now - (job.left_since or now)
+    if _should_wait(job, evidence, waited, patience):
+        return job
+    return _ended(job, evidence, now)
+
+
+def has_left(evidence: Evidence) -> bool:
+    """Whether the scheduler answered that the job ended or is not there: the moment to ask accounting."""
+    seen = evidence.observation
+    return evidence.answered and (seen is None or (seen.state.is_final and not seen.stuck))
+
+
+def _word(seen: Observation | None, job: Job) -> str | None:
+    return seen.native_state if seen else job.native_state
+
+
+def _still_there(job: Job, seen: Observation, evidence: Evidence, now: float, patience: Patience) -> Job:
+    if seen.stuck:
+        return job.but(
+            state=State.HELD,
+            reason=seen.reason,
+            native_state=seen.native_state,
+            message=f"it can never start: {seen.native_reason}",
+            kill_requested_at=job.kill_requested_at or now,
+        )
+    state, reason = seen.state, seen.reason
+    if state is State.UNKNOWN:
+        state, reason = job.state, job.reason
+    elif state in _QUEUE_STATES and job.state.has_started:
+        state, reason = (state, Reason.REQUEUED) if patience.requeues else (job.state, job.reason)
+    elif job.reason is Reason.REQUEUED and state in _QUEUE_STATES:
+        reason = Reason.REQUEUED
+    job = job.but(state=state, reason=reason, native_state=seen.native_state, left_since=None)
+    if state is State.RUNNING and job.started_at is None:
+        job = job.but(started_at=now)
+    if evidence.report is None or not state.has_started:
+        return job.but(exit_seen_at=None)
+    job = job.but(exit_seen_at=job.exit_seen_at or now)
+    overdue = now - (job.exit_seen_at or now) >= patience.overdue_s
+    return _by_report(job, evidence.report, now) if overdue else job
+
+
+def _should_wait(job: Job, evidence: Evidence, waited: float, patience: Patience) -> bool:
+    """Whether better evidence may still come for a job that left the queue."""
+    seen, result = evidence.observation, evidence.result
+    if seen is not None:
+        says_enough = seen.state is State.KILLED or seen.reason is not None or seen.exit_code is not None
+        return evidence.report is None and result is None and not says_enough and waited < patience.settle_s
+    if result is not None and result.state.is_final:
+        says_enough = evidence.report is not None or result.state is State.KILLED or result.reason is not None
+        return not says_enough and waited < patience.settle_s
+    if evidence.report is not None:
+        return patience.has_result and waited < patience.settle_s
+    grace = min(patience.gone_after_s, patience.settle_s) if job.kill_sent_at else patience.gone_after_s
+    return waited < grace
+
+
+def _ended(job: Job, evidence: Evidence, now: float) -> Job:
+    report, result = evidence.report, evidence.result
+    word = evidence.observation or (result if result is not None and result.state.is_final else None)
+    usage = job.usage
+    for source in (report, evidence.observation, result):
+        if source is not None:
+            usage = usage.or_else(source.usage)
+    job = job.but(ended_at=now, usage=usage)
+    if word is None and report is None:
+        return _vanished(job)
+    if word is not None and _overrules(word):
+        return _by_scheduler(job, word, report)
+    if report is not None and (word is None or not _contradicts(word, report)):
+        return _by_report(job, report, now)
+    assert word is not None
+    return _by_scheduler(job, word, report)
+
+
+def _overrules(word: Observation) -> bool:
+    """Whether the scheduler's word wins over any exit file: killed, or failed for a reason it knows better."""
+    return word.state is State.KILLED or (word.state is State.FAILED and word.reason is not None)
+
+
+def _contradicts(word: Observation, report: ExitReport) -> bool:
+    """Whether the scheduler says failed where the task's own exit code is 0."""
+    return word.state is State.FAILED and report.exit_code == 0
+
+
+def _vanished(job: Job) -> Job:
+    if job.kill_sent_at is not None:
+        return _killed(job)
+    return job.but(
+        state=State.LOST,
+        reason=Reason.VANISHED,
+        message="the scheduler no longer knows the job, and it left no exit file",
+    )
+
+
+def _by_report(job: Job, report: ExitReport, now: float) -> Job:
+    job = job.but(
+        exit_code=report.exit_code, signal=report.signal, usage=report.usage.or_else(job.usage), ended_at=job.ended_at or now
+    )
+    if report.reason is not None:
+        return job.but(state=State.FAILED, reason=report.reason)
+    return _by_exit_code(job, report.exit_code, report.signal)
+
+
+def _by_exit_code(job: Job, exit_code: int, signal: int | None) -> Job:
+    if exit_code in job.task.allowed_exit_codes:
+        return job.but(state=State.SUCCEEDED, reason=None, signal=None, message="")
+    if job.kill_sent_at is not None and signal is not None:
+        return _killed(job)
+    return job.but(state=State.FAILED, reason=Reason.SIGNAL if signal is not None else Reason.EXIT_CODE)
+
+
+def _by_scheduler(job: Job, word: Observation, report: ExitReport | None) -> Job:
+    exit_code, signal = word.exit_code, word.signal
+    if not exit_code and report is not None and report.exit_code:
+        exit_code, signal = report.exit_code, report.signal
+    if word.state is State.SUCCEEDED and exit_code is None:
+        exit_code = 0  # the scheduler says so in a word
+    job = job.but(exit_code=exit_code, signal=signal)
+    if word.state is State.KILLED:
+        return _killed(job, by_us=job.kill_sent_at is not None, reason=word.reason)
+    if word.reason is None and exit_code is not None and (exit_code != 0 or word.state is State.SUCCEEDED):
+        return _by_exit_code(job, exit_code, signal)
+    if job.kill_sent_at is not None and word.reason is None:
+        return _killed(job)
+    said = f"the scheduler says {word.native_state}" + (f" ({word.native_reason})" if word.native_reason else "")
+    return job.but(state=word.state, reason=word.reason, message=job.message or said)
+
+
+def _killed(job: Job, *, by_us: bool = True, reason: Reason | None = None) -> Job:
+    if job.reason is Reason.DEPENDENCY:  # we killed it because it could never start
+        return job.but(state=State.FAILED)
+    if by_us:
+        return job.but(state=State.KILLED, reason=Reason.KILLED_BY_USER)
+    return job.but(state=State.KILLED, reason=reason or Reason.KILLED_BY_OTHER)

@@ -1,0 +1,203 @@
+"""What schedulers answer, read by the patterns of a backend file. One unreadable line disturbs no other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from adapter.core import units
+from adapter.core.backend import GONE, parse_state_word
+from adapter.core.exit_file import signal_in
+from adapter.core.job import Usage
+from adapter.core.state import Reason, State
+from adapter.errors import AmbiguousJobId, JobIdNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from adapter.core.backend import Backend, QuerySpec
+    from adapter.errors import CompletedCommand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one answer said about one job. ``exit_code`` and ``signal`` are ``None`` where it did not say.
+
+    ``stuck`` marks a job that the scheduler still holds and that can never start: it has to be killed.
+    """
+
+    job_id: str
+    state: State
+    reason: Reason | None = None
+    native_state: str = ""
+    native_reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    usage: Usage = Usage()
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One good answer: what it said of each job, and which lines nobody could read (noise, usually)."""
+
+    observations: Mapping[str, Observation]
+    unreadable: tuple[str, ...] = ()
+
+
+def parse_job_id(pattern: re.Pattern[str], completed: CompletedCommand) -> str:
+    """Return the job id in the answer of a submit command: standard output is read first, then standard error.
+
+    Raises:
+        JobIdNotFound: there is none.
+        AmbiguousJobId: there are two different ones.
+    """
+    for text in (completed.stdout, completed.stderr):
+        found = list(dict.fromkeys(match["job_id"] for match in pattern.finditer(text)))
+        if len(found) > 1:
+            raise AmbiguousJobId(f"the submit answer holds two job ids, {found[0]} and {found[1]}", completed=completed)
+        if found:
+            return found[0]
+    said = completed.words or "nothing"
+    raise JobIdNotFound(f"the submit answer holds no job id; it said: {said}", completed=completed)
+
+
+def classify(backend: Backend, completed: CompletedCommand) -> str | None:
+    """Return the error class (``transient``, ``limit``, ...) of what *completed* printed; ``None`` for no known words."""
+    text = completed.stdout + "\n" + completed.stderr
+    for kind, patterns in backend.errors.items():
+        if any(pattern.search(text) for pattern in patterns):
+            return kind
+    return None
+
+
+def parse_query(spec: QuerySpec, backend: Backend, completed: CompletedCommand, asked: Iterable[str]) -> Answer | None:
+    """Return what *completed* says of the jobs *asked* about; ``None`` if it is no answer at all.
+
+    The exit code alone decides nothing (unknown ids are answered differently everywhere): standard output is read
+    first, then what standard error says is classed. A failure without known words and without a row is no answer.
+    """
+    asked = list(asked)
+    if spec.exit_codes:
+        return _by_exit_code(spec, completed, asked)
+    answer = parse_rows(spec, completed.stdout)
+    if completed.exit_code == 0:
+        return answer
+    return answer if answer.observations or classify(backend, completed) == "gone" else None
+
+
+def is_no_answer(spec: QuerySpec, backend: Backend, completed: CompletedCommand) -> bool:
+    """Whether what *completed* printed on standard error says that the rows, if any, are not to be trusted."""
+    return not spec.exit_codes and classify(backend, replace(completed, stdout="")) in {"transient", "auth"}
+
+
+def _by_exit_code(spec: QuerySpec, completed: CompletedCommand, asked: list[str]) -> Answer | None:
+    word = spec.exit_codes.get(completed.exit_code)
+    if word is None:
+        return None
+    if word == GONE:
+        return Answer(observations={})
+    state, reason = parse_state_word(word)
+    native = str(completed.exit_code)
+    return Answer(
+        observations={i: Observation(job_id=i, state=state, reason=reason, native_state=native) for i in asked}
+    )
+
+
+def parse_rows(spec: QuerySpec, stdout: str) -> Answer:
+    """Return the rows in *stdout*. A second row for a job (its steps) only adds what the first lacks."""
+    observations: dict[str, Observation] = {}
+    unreadable = []
+    for line in stdout.splitlines():
+        if not line.strip():
+            continue
+        match = spec.row.search(line) if spec.row else None
+        if match is None:
+            unreadable.append(line)
+            continue
+        seen = _observation(spec, match.groupdict())
+        earlier = observations.get(seen.job_id)
+        observations[seen.job_id] = seen if earlier is None else _joined(earlier, seen)
+    return Answer(observations=observations, unreadable=tuple(unreadable))
+
+
+def _joined(first: Observation, later: Observation) -> Observation:
+    peaks = [usage.peak_ram_bytes for usage in (first.usage, later.usage) if usage.peak_ram_bytes is not None]
+    usage = replace(first.usage.or_else(later.usage), peak_ram_bytes=max(peaks, default=None))
+    return replace(first, usage=usage)
+
+
+def _observation(spec: QuerySpec, groups: Mapping[str, str | None]) -> Observation:
+    native_state, native_reason = (groups.get("state") or "").strip(), (groups.get("reason") or "").strip()
+    state, reason = spec.states.get(native_state, (State.UNKNOWN, None))
+    stuck = False
+    if not state.is_final and native_reason in spec.reasons:
+        state, reason = spec.reasons[native_reason]
+        stuck = state.is_final
+    exit_code, signal = decode_exit_code(spec.exit_code_decode, groups.get("exit_code"), groups.get("signal"))
+    if exit_code is not None and exit_code in spec.exit_code_reasons:
+        reason = spec.exit_code_reasons[exit_code]
+    return Observation(
+        job_id=(groups["job_id"] or "").strip(),
+        state=state,
+        reason=reason,
+        native_state=native_state,
+        native_reason=native_reason,
+        exit_code=exit_code if exit_code is None or exit_code >= 0 else None,
+        signal=signal,
+        usage=Usage(
+            wall_s=_duration(groups.get("wall")),
+            cpu_s=_duration(groups.get("cpu")),
+            peak_ram_bytes=_memory(groups.get("peak_ram")),
+        ),
+        stuck=stuck,
+    )
+
+
+def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple[int | None, int | None]:
+    """Return exit code and signal (each ``None`` if not said) in a scheduler's words.
+
+    ``plain``: as it stands. ``code_signal``: ``3:0``. ``wait_status``: the raw status of wait(2). ``plus_128`` and
+    ``plus_256``: a larger number is a signal. A death by signal n has the exit code 128+n, as a shell gives it.
+
+    >>> decode_exit_code("wait_status", "768", None), decode_exit_code("plus_256", "271", None)
+    ((3, None), (143, 15))
+    """
+    if code is not None and decode == "code_signal":
+        code, _, signal = code.partition(":")
+    if code is None or not re.fullmatch(r"-?\d+", code.strip()):
+        return None, None
+    number, killed_by = int(code), int(signal) if signal and signal.strip().isdigit() else 0
+    if decode == "wait_status":
+        number, killed_by = number >> 8, number & 0x7F
+    elif decode == "plus_256" and number > 256:
+        number, killed_by = 0, number - 256
+    elif decode == "plus_128":
+        return number, signal_in(number)
+    return (128 + killed_by, killed_by) if killed_by else (number, signal_in(number))
+
+
+_CLOCK = re.compile(r"^(?:(?P<days>\d+)-)?(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?)$")
+
+
+def _duration(text: str | None) -> float | None:
+    """Return the seconds in ``[[D-]HH:]MM:SS[.mmm]`` or a plain number of seconds."""
+    if text is None:
+        return None
+    if match := _CLOCK.match(text.strip()):
+        part = {name: float(value or 0) for name, value in match.groupdict().items()}
+        return ((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60 + part["seconds"]
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _memory(text: str | None) -> int | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        return int(text) if text.strip().isdigit() else units.parse_bytes(text)
+    except ValueError:
+        return None

@@ -1,0 +1,163 @@
+"""Submit through a receipt: the shell text that hands a job over at most once per try, and the reading of its answer.
+
+On the target a try is the folder ``submit.N`` in the job's directory. Making it is atomic, so of any number of processes
+only one goes on to the scheduler. The answer is kept in it before it is sent back: asking again returns the receipt.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from adapter.core.exit_file import ExitReport, parse_exit_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adapter.core.job import Job
+    from adapter.core.render import RenderedJob
+    from adapter.errors import CompletedCommand
+
+_ANSWERED, _CANNOT_WRITE, _BEGUN, _INTERRUPTED, _NEVER = 0, 73, 75, 76, 77  # what the steps below exit with
+
+
+class Handover(StrEnum):
+    """How a try stands.
+
+    ``ANSWERED``: there is a receipt. ``BEGUN``: another process is at it. ``INTERRUPTED``: it began, its process is gone,
+    and no answer was kept. ``NEVER``: it never began. ``UNWRITABLE``: the job's directory cannot be written.
+    """
+
+    ANSWERED = "answered"
+    NEVER = "never"
+    BEGUN = "begun"
+    INTERRUPTED = "interrupted"
+    UNWRITABLE = "unwritable"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A submit command's answer as kept on the target; ``exit_code`` is the command's own, ``None`` unless answered."""
+
+    handover: Handover
+    exit_code: int | None
+
+
+def submit_step(job: Job, rendered: RenderedJob, end_mark: str) -> str:
+    """Return the shell text that submits *job* once. *end_mark* is a word that stands alone on no line of the script."""
+    assert job.directory is not None
+    attempt = f"submit.{job.submit_try}"
+    return f"""\
+{_SUBMIT} {shlex.quote(job.directory)} {attempt}
+(umask 077 && mkdir -p {shlex.quote(job.directory + "/work")}) && cd {shlex.quote(job.directory)} || exit {_CANNOT_WRITE}
+if why=$(mkdir {attempt} 2>&1); then
+    echo "$(uname -n) $$" >{attempt}/by &&
+    cat >script <<'{end_mark}' &&
+{rendered.script.rstrip()}
+{end_mark}
+    cat >{attempt}/command <<'{end_mark}' &&
+{rendered.submit}
+{end_mark}
+    chmod 700 script || {{ rm -rf {attempt}; exit {_CANNOT_WRITE}; }}
+    sh {attempt}/command </dev/null >{attempt}/stdout 2>{attempt}/stderr
+    echo $? >{attempt}/exit_code.part && mv {attempt}/exit_code.part {attempt}/exit_code
+elif [ ! -d {attempt} ]; then
+    echo "$why" >&2
+    exit {_CANNOT_WRITE}
+fi
+{_show_receipt(attempt)}"""
+
+
+def receipt_step(job: Job) -> str:
+    """Return the shell text that only asks for the receipt of *job*'s try."""
+    assert job.directory is not None
+    attempt = f"submit.{job.submit_try}"
+    return f"""\
+{_RECEIPT} {shlex.quote(job.directory)} {attempt}
+cd {shlex.quote(job.directory)} 2>/dev/null && [ -d {attempt} ] || exit {_NEVER}
+{_show_receipt(attempt)}"""
+
+
+def _show_receipt(attempt: str) -> str:
+    return f"""\
+if [ -f {attempt}/exit_code ]; then
+    cat {attempt}/stdout
+    cat {attempt}/stderr >&2
+    printf '\\nreceipt %s\\n' "$(cat {attempt}/exit_code)"
+    exit {_ANSWERED}
+fi
+read -r host process <{attempt}/by
+if [ "$host" = "$(uname -n)" ] && ! kill -0 "$process" 2>/dev/null; then exit {_INTERRUPTED}; fi
+exit {_BEGUN}"""
+
+
+def read_receipt(completed: CompletedCommand) -> tuple[Receipt, CompletedCommand]:
+    """Return how the try stands, and the submit command's own answer (without the receipt's mark)."""
+    if completed.exit_code == _ANSWERED:
+        answer, _, code = completed.stdout.rpartition("\nreceipt ")
+        if code.strip().isdigit():
+            own = type(completed)(
+                command=completed.command, exit_code=int(code), stdout=answer, stderr=completed.stderr
+            )
+            return Receipt(Handover.ANSWERED, int(code)), own
+    handover = _HANDOVERS.get(completed.exit_code, Handover.UNWRITABLE)
+    return Receipt(handover, None), completed
+
+
+_HANDOVERS = {_BEGUN: Handover.BEGUN, _INTERRUPTED: Handover.INTERRUPTED, _NEVER: Handover.NEVER}
+
+
+def probe_step(jobs: Sequence[Job]) -> str:
+    """Return the shell text that prints, for each of *jobs*, who runs in its directory and its exit file, if there.
+
+    ``@N``, then ``by ID``, then the exit file's lines. The id is only asked for where it may be another than we know.
+    """
+    lines = [_PROBE]
+    for number, job in enumerate(jobs):
+        directory = shlex.quote(job.directory or "")
+        if job.job_id is None or job.submit_try > 1:
+            lines.append(f"if [ -h {directory}/job_id ]; then echo @{number}; echo by $(readlink {directory}/job_id); fi")
+        lines.append(f"if [ -f {directory}/exit ]; then echo @{number}; cat {directory}/exit; fi")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What stands in a job's directory: the id of the job that runs in it and its exit file; ``None`` for not there."""
+
+    job_id: str | None = None
+    report: ExitReport | None = None
+
+
+def read_probe(stdout: str, jobs: Sequence[Job]) -> dict[str, Probe]:
+    """Return what :func:`probe_step`'s answer says, by the jobs' keys."""
+    probes: dict[str, Probe] = {}
+    for block in re.split(r"^@", stdout, flags=re.MULTILINE)[1:]:
+        number, _, text = block.partition("\n")
+        if not number.strip().isdigit() or int(number) >= len(jobs):
+            continue
+        key = jobs[int(number)].key
+        by = re.match(r"by (\S+)$", text.strip())
+        earlier = probes.get(key, Probe())
+        probes[key] = Probe(by[1] if by else earlier.job_id, None if by else parse_exit_file(text))
+    return probes
+
+
+# A stand-in for a machine needs to know which step it is asked for.
+_SUBMIT, _RECEIPT, _PROBE = "# submit", "# receipt", "# probe"
+
+
+def step_kind(command: str) -> tuple[str, list[str]]:
+    """Return which step *command* is (``submit``, ``receipt``, ``probe``, or nothing) and the words that name its job."""
+    first = command.partition("\n")[0]
+    kind = first.removeprefix("# ").partition(" ")[0] if first.startswith((_SUBMIT, _RECEIPT, _PROBE)) else ""
+    return kind, shlex.split(first)[2:] if kind else []
+
+
+def handed_over(command: str) -> str:
+    """Return the scheduler's submit command in a submit step."""
+    found = re.search(r"cat >submit\.\d+/command <<'([^']+)' &&\n(.*?)\n\1\n", command, re.DOTALL)
+    return found[2] if found else ""

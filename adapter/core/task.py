@@ -1,0 +1,255 @@
+"""A task: what a user asks to have run. Portable, immutable, and free of any scheduler's words."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from adapter.core import units
+from adapter.errors import TaskError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One command of a task: either ``argv``, or ``shell`` text that ``sh`` runs.
+
+    ``workdir``, ``stdin``, ``stdout`` and ``stderr`` are paths inside the task's work folder; ``None`` means the task's own.
+    """
+
+    argv: tuple[str, ...] | None = None
+    shell: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    stdin: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    image: str | None = None
+    ignore_error: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.argv is None) == (self.shell is None) or self.argv == ():
+            raise TaskError("a step is either argv (a list of words) or shell (a text)")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command as words."""
+        return self.argv if self.argv is not None else ("sh", "-c", self.shell or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """A file or folder put into the work folder before the task starts.
+
+    Exactly one of ``path`` (a file or folder here) and ``content`` (literal text). ``to`` is its path in the work folder.
+    ``link`` puts a symbolic link instead of a copy, where the target shares this machine's files.
+    """
+
+    to: str
+    path: str | None = None
+    content: str | None = None
+    link: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.content is None):
+            raise TaskError(f"input {self.to!r} needs either a path or a content")
+        if self.link and self.path is None:
+            raise TaskError(f"input {self.to!r} cannot link to literal content")
+        check_inside(self.to, f"input {self.to!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Files brought back after the task ended: ``path`` is a path or glob in the work folder, ``to`` a folder here.
+
+    A missing output fails the collection unless ``optional``.
+    """
+
+    path: str
+    to: str = "."
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        check_inside(self.path, f"output {self.path!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one task needs. ``None`` means "not asked for": the backend's default applies.
+
+    ``cpu`` and ``ram_bytes`` are what is reserved, the ``_limit`` ones are what may not be exceeded.
+    A larger ``priority`` is sooner.
+    """
+
+    cpu: float | None = None
+    cpu_limit: float | None = None
+    ram_bytes: int | None = None
+    ram_limit_bytes: int | None = None
+    disk_bytes: int | None = None
+    gpu: int | None = None
+    walltime_s: int | None = None
+    nodes: int | None = None
+    ranks: int | None = None
+    preemptible: bool | None = None
+    queue: str | None = None
+    account: str | None = None
+    priority: int | None = None
+
+    def asked(self) -> dict[str, Any]:
+        """Return what was asked for, under the names that templates and files use (``ram``, not ``ram_bytes``)."""
+        named = ((_plain_name(item.name), getattr(self, item.name)) for item in fields(self))
+        return {name: value for name, value in named if value is not None and value is not False}
+
+
+def _plain_name(field_name: str) -> str:
+    return field_name.removesuffix("_bytes").removesuffix("_s")
+
+
+RESOURCE_FIELDS = {_plain_name(item.name): item.name for item in fields(Resources)}
+_PARSERS = {"ram_bytes": units.parse_bytes, "ram_limit_bytes": units.parse_bytes, "disk_bytes": units.parse_bytes}
+_PARSERS["walltime_s"] = units.parse_seconds
+
+
+def parse_resource(name: str, value: Any) -> Any:  # noqa: ANN401 (a value from a file)
+    """Return *value* of the resource *name* in inside units; text with a unit is parsed, the rest passes.
+
+    Raises:
+        ValueError: the text has no unit that fits.
+    """
+    parser = _PARSERS.get(RESOURCE_FIELDS.get(name, name))
+    return parser(value) if parser and value is not None else value
+
+
+def resources_from(values: Mapping[str, Any]) -> Resources:
+    """Return the resources in *values* (names and units as in a task file).
+
+    Raises:
+        TaskError: a value has no unit that fits.
+    """
+    try:
+        return Resources(**{RESOURCE_FIELDS[name]: parse_resource(name, value) for name, value in values.items()})
+    except ValueError as error:
+        raise TaskError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a user asks to have run.
+
+    ``steps`` run in order and stop at the first failure. ``workdir`` is where they run: ``None`` is the job's own fresh
+    work folder, an absolute path is a folder of the target. ``allowed_exit_codes`` count as success.
+    ``native`` holds a scheduler's own options by backend name: they reach that backend's submit untouched but quoted.
+    """
+
+    steps: tuple[Step, ...]
+    name: str = "task"
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    stdin: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    image: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    allowed_exit_codes: tuple[int, ...] = (0,)
+    native: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise TaskError(f"task {self.name!r} has no steps")
+        if not self.name or any(unicodedata.category(character) == "Cc" for character in self.name):
+            raise TaskError(f"task name {self.name!r} is empty or holds a control character; schedulers list one job a line")
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream is not None:
+                check_inside(stream, f"task {self.name!r}")
+        targets = [item.to for item in self.inputs]
+        for target in targets:
+            if targets.count(target) > 1:
+                raise TaskError(f"task {self.name!r} puts two inputs at {target!r}")
+
+
+def check_inside(path: str, what: str) -> None:
+    """Refuse a path that leaves the work folder.
+
+    Raises:
+        TaskError: *path* is absolute, empty, or climbs out with ``..``.
+    """
+    if not path or path.startswith("/") or ".." in path.split("/") or "\0" in path:
+        raise TaskError(f"{what} must be a path inside the work folder: relative, without ..")
+
+
+def task_from(document: Mapping[str, Any]) -> Task:
+    """Return the task that *document* describes; its form is what ``schemas/task.schema.json`` asks for.
+
+    Raises:
+        TaskError: a value does not make sense.
+    """
+    known = dict(document)
+    steps = known.pop("steps", None)
+    if "command" in known:  # the short form: one step
+        steps = [known.pop("command")]
+    return Task(
+        steps=tuple(_step_from(step) for step in steps or ()),
+        inputs=tuple(_input_from(item) for item in known.pop("inputs", ())),
+        outputs=tuple(Output(path=item) if isinstance(item, str) else Output(**item) for item in known.pop("outputs", ())),
+        resources=resources_from(known.pop("resources", {})),
+        allowed_exit_codes=tuple(known.pop("allowed_exit_codes", (0,))),
+        native={name: tuple(options) for name, options in known.pop("native", {}).items()},
+        env=_texts(known.pop("env", {})),
+        tags=_texts(known.pop("tags", {})),
+        **known,
+    )
+
+
+def _step_from(step: Any) -> Step:  # noqa: ANN401 (a value from a file)
+    match step:
+        case str():
+            return Step(shell=step)
+        case list():
+            return Step(argv=tuple(str(word) for word in step))
+    known = dict(step)
+    argv = known.pop("argv", None)
+    return Step(
+        argv=None if argv is None else tuple(str(word) for word in argv), env=_texts(known.pop("env", {})), **known
+    )
+
+
+def _input_from(item: Any) -> Input:  # noqa: ANN401 (a value from a file)
+    if isinstance(item, str):
+        return Input(path=item, to=_base_name(item))
+    return Input(**{"to": _base_name(item.get("path", "")), **item})
+
+
+def _base_name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: ("true" if value else "false") if isinstance(value, bool) else str(value) for key, value in values.items()}
+
+
+def task_document(task: Task) -> dict[str, Any]:
+    """Return *task* as the plain document that :func:`task_from` reads back; what is not set is left out."""
+    document = _document_of(task)
+    document["resources"] = {name: _written(name, value) for name, value in task.resources.asked().items()}
+    if not document["resources"]:
+        del document["resources"]
+    return document
+
+
+def _written(name: str, value: Any) -> Any:  # noqa: ANN401 (a resource's value)
+    return f"{value}B" if RESOURCE_FIELDS[name].endswith("_bytes") else value
+
+
+def _document_of(value: Any) -> Any:  # noqa: ANN401 (walks a tree of dataclasses)
+    if isinstance(value, Task | Step | Input | Output):
+        named = ((item.name, _document_of(getattr(value, item.name))) for item in fields(value))
+        return {name: entry for name, entry in named if entry not in (None, {}, [], False)}
+    if isinstance(value, tuple):
+        return [_document_of(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _document_of(item) for key, item in value.items()}
+    return None if isinstance(value, Resources) else value

@@ -1,0 +1,222 @@
+"""Templates: text with ``{{ }}``, sandboxed and strict, in which every value is one quoted shell word by default."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import jinja2.meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from adapter.core import units
+from adapter.errors import RenderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+KEPT_FILTERS = frozenset(
+    "default first last length lower upper replace trim int float round abs join map select reject items sort unique".split()
+)
+
+
+class Raw(str):
+    """Text that is written as it stands: already quoted, or meant to be read by the shell."""
+
+    __slots__ = ()
+
+
+class _Unset(jinja2.StrictUndefined):
+    """An undefined name: an error wherever it is used, except in a test like ``is defined``."""
+
+
+def quote(value: object) -> str:
+    """Return *value* as the text a template writes for it: one shell word.
+
+    Raises:
+        RenderError: *value* is not set, or is a list or a map (which ``words``, ``join`` and ``flags`` write).
+    """
+    match value:
+        case Raw():
+            return str(value)
+        case jinja2.Undefined():
+            return str(value)  # raises with the name
+        case None:
+            raise RenderError("the template writes a value that this task does not set; put it under `options`")
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float():
+            return f"{value:.12g}"
+        case str():
+            if "\0" in value:
+                raise RenderError(f"{value!r} holds a NUL byte, which no command line can carry")
+            return shlex.quote(value)
+    raise RenderError(f"a {type(value).__name__} cannot be one word; use `| words`, `| join(',')` or `| flags('--name')`")
+
+
+def words(values: Iterable[object]) -> Raw:
+    """Return *values* as quoted words with a space between."""
+    return Raw(" ".join(quote(value) for value in values))
+
+
+def flags(values: Mapping[str, object], flag: str) -> Raw:
+    """Return ``flag key=value`` for each entry of *values*, quoted."""
+    return Raw(" ".join(f"{flag} {quote(f'{key}={value}')}" for key, value in values.items()))
+
+
+def raw(value: object) -> Raw:
+    """Return *value* unquoted: the visible exception."""
+    return Raw("" if value is None else str(value))
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=_Unset, finalize=quote, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.clear()
+    environment.filters = {name: environment.filters[name] for name in KEPT_FILTERS}
+    environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, concat="".join)
+    return environment
+
+
+_ENVIRONMENT = _environment()
+FILTER_NAMES = frozenset(_ENVIRONMENT.filters)
+
+
+class Template:
+    """A compiled template. Two templates of the same text are the same to every caller."""
+
+    def __init__(self, text: str) -> None:
+        """Compile *text*.
+
+        Raises:
+            jinja2.TemplateSyntaxError: it does not compile; ``lineno`` counts from 1 within *text*.
+        """
+        self.text = text
+        tree = _ENVIRONMENT.parse(text)
+        self.variables: frozenset[str] = frozenset(jinja2.meta.find_undeclared_variables(tree))
+        self._template = _ENVIRONMENT.from_string(text)
+
+    def render(self, values: Mapping[str, Any]) -> str:
+        """Return the text for *values*.
+
+        Raises:
+            RenderError: a value is missing or cannot be written where the template puts it.
+        """
+        try:
+            return self._template.render(values)
+        except jinja2.UndefinedError as error:
+            raise RenderError(f"{error.message}, in {_one_line(self.text)}") from error
+        except RenderError as error:
+            raise RenderError(f"{error}, in {_one_line(self.text)}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise RenderError(f"{error}, in {_one_line(self.text)}") from error
+
+    def __repr__(self) -> str:
+        return f"Template({self.text!r})"
+
+
+class Condition:
+    """A compiled expression, such as ``walltime <= 3600``; a name that is not set makes it false."""
+
+    def __init__(self, text: str) -> None:
+        """Compile *text*.
+
+        Raises:
+            jinja2.TemplateSyntaxError: it does not compile.
+        """
+        self.text = text
+        self.variables: frozenset[str] = frozenset(
+            jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse("{{ " + text + " }}"))
+        )
+        self._expression = _ENVIRONMENT.compile_expression(text, undefined_to_none=True)
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether the expression is true for *values*; comparing with a value that is not set is not."""
+        try:
+            return bool(self._expression(**values))
+        except TypeError:  # None <= 3600
+            return False
+        except jinja2.TemplateError as error:
+            raise RenderError(f"{error}, in {self.text}") from error
+
+
+def _one_line(text: str) -> str:
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= 80 else line[:77] + "..."
+
+
+HOSTILE = "a b'c\"d$(touch x)`e`;f|g>h&i\\j*k~#l\tm\nn\N{LATIN SMALL LETTER E WITH ACUTE}"
+_PLAIN = "plainword"
+
+
+def quoting_defeat(template: Template, values: Mapping[str, Any]) -> str | None:
+    """Return the variable whose quoting *template* defeats, or ``None`` if every value stays one word.
+
+    The proof: a hostile value must appear, once the rendered text is read as the shell reads it, wherever a plain one
+    did, and change nothing else. ``{{ name }}`` inside quotes of the template's own fails it.
+    *values* gives each variable a value of its real type; only the texts (and the texts in lists and maps) are tried.
+    """
+    for name in sorted(template.variables):
+        plain, hostile = _replace_texts(values.get(name), _PLAIN), _replace_texts(values.get(name), HOSTILE)
+        if plain == hostile:
+            continue
+        tame = _read_words(template.render({**values, name: plain}))
+        if tame is None or not any(_PLAIN in word for word in tame):
+            continue
+        wild = _read_words(template.render({**values, name: hostile}))
+        if wild is None or [word.replace(_PLAIN, HOSTILE) for word in tame] != wild:
+            return name
+    return None
+
+
+def unreadable(text: str) -> str | None:
+    """Return why the shell could not read *text* as words, or ``None``."""
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        return str(error).lower()
+    return None
+
+
+def _read_words(text: str) -> list[str] | None:
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        return list(lexer)
+    except ValueError:
+        return None
+
+
+def _replace_texts(value: Any, text: str) -> Any:  # noqa: ANN401 (any value a template may see)
+    match value:
+        case Raw():
+            return value
+        case str():
+            return text
+        case list() | tuple():
+            return [_replace_texts(item, text) for item in value]
+        case dict():
+            return {key: _replace_texts(item, text) for key, item in value.items()}
+    return value
+
+
+_TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_NAME = re.compile(r"\b[A-Za-z_]\w*\b")
+
+
+def position_of(text: str, name: str, *, line: int = 1) -> tuple[int, int]:
+    """Return line and column (both from 1) at which the template *text* first uses *name*, from *line* on.
+
+    Only what stands inside ``{{ }}`` or ``{% %}`` is a use: in ``--name={{ name }}`` it is the second.
+    """
+    start = sum(len(before) for before in text.splitlines(keepends=True)[: line - 1])
+    for tag in _TAG.finditer(text, start):
+        for match in _NAME.finditer(text, tag.start(), tag.end()):
+            if match[0] == name:
+                return text.count("\n", 0, match.start()) + 1, match.start() - text.rfind("\n", 0, match.start())
+    return line, 1

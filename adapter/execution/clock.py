@@ -1,0 +1,43 @@
+"""Time as a value: what the executor knows of it is handed in, so that no test has to sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Clock(Protocol):
+    """What the executor needs of time."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let *seconds* pass."""
+        ...
+
+
+class RealClock:
+    """The clock of this machine."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let *seconds* pass."""
+        await asyncio.sleep(seconds)
+
+
+def backoff(first_s: float = 1.0, most_s: float = 60.0) -> Iterator[float]:
+    """Yield waiting times in seconds: doubled each time up to *most_s*, with a fifth of jitter so that clients spread."""
+    wait = first_s
+    while True:
+        yield wait * random.uniform(0.9, 1.1)  # noqa: S311 (spreads clients, guards nothing)
+        wait = min(wait * 2, most_s)

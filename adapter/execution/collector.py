@@ -1,0 +1,73 @@
+"""Bringing back what ended jobs left: their declared outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapter.core.render import job_values
+from adapter.core.state import State
+from adapter.errors import ConnectError, TransportError
+from adapter.transports.base import Download
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adapter.core.job import Job
+    from adapter.execution.executor import Executor
+
+
+class Collector:
+    """Brings the declared outputs of the ended jobs of an executor."""
+
+    def __init__(self, executor: Executor) -> None:
+        """Nothing is brought before the executor says so."""
+        self._executor = executor
+
+    async def collect(self, now: float) -> None:
+        """Bring the outputs of every job that ended and was not collected yet, all in one go."""
+        executor = self._executor
+        ended = [job for job in executor.mine() if job.state.is_final and not job.collected]
+        without = [job for job in ended if not job.task.outputs or job.directory is None]
+        await executor.update(*(job.but(collected=True) for job in without))
+        jobs = [job for job in ended if job.task.outputs and job.directory is not None]
+        if not jobs:
+            return
+        wanted = {job.key: self._downloads(job) for job in jobs}
+        try:
+            brought = await executor.site.transport.get([download for each in wanted.values() for download in each])
+        except ConnectError:
+            raise
+        except TransportError:
+            await self._one_by_one(jobs, wanted)
+            return
+        files = iter(brought)
+        collected = [self._collected(job, [next(files) for _ in wanted[job.key]]) for job in jobs]
+        await executor.update(*collected)
+
+    async def _one_by_one(self, jobs: Sequence[Job], wanted: dict[str, list[Download]]) -> None:
+        """One job's files cannot be brought: it alone has a problem."""
+        for job in jobs:
+            try:
+                files = await self._executor.site.transport.get(wanted[job.key])
+            except ConnectError:
+                raise
+            except TransportError as error:
+                await self._executor.update(job.but(collected=True, collect_problem=str(error)))
+            else:
+                await self._executor.update(self._collected(job, files))
+
+    def _downloads(self, job: Job) -> list[Download]:
+        values = job_values(self._executor.backend, job, self._executor.site.workspace)
+        return [
+            Download(folder=values["work_directory"], pattern=output.path, to=output.to) for output in job.task.outputs
+        ]
+
+    def _collected(self, job: Job, files: Sequence[Sequence[str]]) -> Job:
+        missing = [
+            output.path
+            for output, found in zip(job.task.outputs, files, strict=True)
+            if not found and not output.optional
+        ]
+        if missing and job.state is State.SUCCEEDED:
+            return job.but(collected=True, collect_problem=f"declared outputs are missing: {', '.join(missing)}")
+        return job.but(collected=True)

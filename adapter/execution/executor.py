@@ -1,0 +1,358 @@
+"""The executor: submits, polls, kills and collects the jobs of one backend, and writes the journal first.
+
+One loop does everything in turn; what it does is in :mod:`adapter.execution.submitter`, :mod:`adapter.execution.poller` and
+:mod:`adapter.execution.collector`. Kill this process at any instant: the journal and the job directories hold all there is to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapter.core.job import Job
+from adapter.core.render import job_values, placed, render_job
+from adapter.core.state import Reason, State
+from adapter.errors import AdapterError, AuthenticationError, JournalError, TaskError, TransportError, UnsupportedResource
+from adapter.execution.clock import RealClock, backoff
+from adapter.execution.collector import Collector
+from adapter.execution.journal import RunRecord
+from adapter.execution.poller import Poller
+from adapter.execution.site import Site
+from adapter.execution.submitter import Submitter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from adapter.core.backend import Backend
+    from adapter.core.task import Task
+    from adapter.execution.clock import Clock
+    from adapter.execution.journal import Journal
+    from adapter.transports.base import Transport
+
+OWNED_FOR_S = 30.0  # how long a run stays ours without a sign of life, for processes on other machines
+_LOOK_S = 0.5  # how often to look whether another process wants something
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person may want to see. ``job`` is ``None`` for what concerns the whole backend."""
+
+    at: float
+    what: str
+    text: str
+    job: Job | None = None
+
+
+class Executor:
+    """Submits, polls, kills and collects on one backend. Use it as ``async with Executor(...) as executor``.
+
+    ``on_event`` is called with every :class:`Event`; a change of a job's state is one (``what`` is the state).
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        transport: Transport,
+        journal: Journal,
+        clock: Clock | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        """Nothing is asked or started yet: entering does."""
+        self.journal = journal
+        self.clock: Clock = clock or RealClock()
+        self.site = Site(backend, transport)
+        self.jobs: dict[str, Job] = {}
+        self._on_event = on_event or (lambda event: None)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{process_start(os.getpid())}"
+        self._submitter, self._poller, self._collector = Submitter(self), Poller(self), Collector(self)
+        self._foreign: set[str] = set()
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._loop: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._prepared = False
+        self._waits = backoff()
+        self._owned_until = 0.0
+        self._answered_kills: dict[str, int] = {}
+
+    @property
+    def backend(self) -> Backend:
+        """The backend, with the overlays of the version that was found once it was asked."""
+        return self.site.backend
+
+    async def __aenter__(self) -> Self:
+        """Open the transport and start to work."""
+        await self.site.transport.__aenter__()
+        self._loop = asyncio.create_task(self._work(), name="adapter executor")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, and leave the jobs where they are: any later executor goes on with them."""
+        if self._loop:
+            self._loop.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._loop
+        for run in {job.run for job in self.jobs.values()} - self._foreign:
+            self.journal.release(run, self._owner)
+        await self.site.transport.__aexit__(kind, error, trace)
+
+    # -- what users call
+
+    async def submit(self, tasks: Iterable[Task], *, name: str = "") -> str:
+        """Take *tasks* as one run, written down before anything leaves this process, and return the run's id.
+
+        Raises:
+            TaskError: a task cannot be run on this backend; nothing is written down then.
+        """
+        run = new_run_id()
+        jobs = [Job(run=run, index=number, task=task, created_at=self.clock.now()) for number, task in enumerate(tasks, 1)]
+        if not jobs:
+            raise TaskError("there is no task to run")
+        for job in jobs:
+            render_job(self.backend, job, "/workspace")
+        record = RunRecord(
+            id=run, name=name or jobs[0].task.name, created_at=self.clock.now(), backend=self.backend.name,
+            document=self.backend.document, lineage=self.backend.lineage,
+        )  # fmt: skip
+        self.journal.add_run(record, jobs)
+        self._claim(run)
+        self._take(jobs)
+        return run
+
+    def adopt(self, run: str) -> bool:
+        """Go on with *run* from the journal; ``False`` if another live process does: then it is only watched."""
+        mine = self._claim(run)
+        self._take(self.journal.jobs(run))
+        return mine
+
+    def kill(self, run: str, index: int | None = None) -> None:
+        """Ask for the job *index* of *run*, or all its jobs, to be killed; whoever drives the run does it."""
+        self.journal.request_kill(run, index, self.clock.now())
+        self._wake.set()
+
+    async def wait(self, run: str) -> list[Job]:
+        """Wait until every job of *run* has ended and its files are here; return them in order.
+
+        Raises:
+            AdapterError: work had to stop (refused authentication, an unusable workspace); the jobs stay in the journal.
+        """
+        async for _ in self.watch(run):
+            pass
+        return self.jobs_of(run)
+
+    async def watch(self, run: str) -> AsyncIterator[list[Job]]:
+        """Yield the jobs of *run* whenever one of them changed, until all have ended and their files are here."""
+        seen: list[Job] | None = None
+        while True:
+            jobs = self.jobs_of(run)
+            if jobs != seen:
+                seen = jobs
+                yield jobs
+            if all(is_done(job) for job in jobs):
+                return
+            if self._failure:
+                raise self._failure
+            async with self._changed:
+                if self.jobs_of(run) == seen and not self._failure:
+                    await self._changed.wait()
+
+    async def handed_over(self, run: str) -> list[Job]:
+        """Wait until no job of *run* could be handed over right now, and return the jobs."""
+        async for jobs in self.watch(run):
+            if not any(job.submit_began and job.job_id is None and not job.state.is_final for job in jobs) and (
+                all(job.state is not State.WAITING for job in jobs) or self._submitter.is_full
+            ):
+                break
+        return self.jobs_of(run)
+
+    def jobs_of(self, run: str) -> list[Job]:
+        """Return the jobs of *run* as they are known now, in order."""
+        return sorted((job for job in self.jobs.values() if job.run == run), key=lambda job: job.index)
+
+    async def read_log(self, job: Job, stream: str = "stdout", *, offset: int = 0, lines: int | None = None) -> tuple[str, int]:
+        """Return what *job* wrote to *stream* from byte *offset* on, or its last *lines*, and the size in bytes so far.
+
+        Raises:
+            TransportError: there is no such file (yet).
+        """
+        await self._prepare()
+        values = job_values(self.backend, job, self.site.workspace)
+        path = self.backend.logs[stream].render({**values, stream: values[stream]}).strip("'")
+        return await self.site.read_log(path, offset=offset, lines=lines)
+
+    # -- the loop
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                pause_s = await self._turn()
+                with suppress(TimeoutError):
+                    await self._pause(pause_s)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 (handed to whoever waits)
+            self._failure = error
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _pause(self, seconds: float) -> None:
+        waker = asyncio.create_task(self._wake.wait())
+        sleeper = asyncio.create_task(self.clock.sleep(seconds))
+        await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
+        waker.cancel()
+        sleeper.cancel()
+        self._wake.clear()
+
+    async def _turn(self) -> float:
+        """Do all that can be done now; return for how many seconds there is nothing to do."""
+        now = self.clock.now()
+        self._renew(now)
+        await self._follow_foreign()
+        if all(is_done(job) for job in self.mine()):
+            return _LOOK_S if self._foreign else 3600
+        try:
+            await self._prepare()
+            self._read_kill_requests(now)
+            await self._poller.kill(now)
+            await self._submitter.resolve(now)
+            submit_again_s = await self._submitter.submit(now)
+            poll_again_s = await self._poller.poll(self.clock.now())
+            await self._collector.collect(self.clock.now())
+        except AuthenticationError:
+            raise
+        except TransportError as error:
+            wait_s = next(self._waits)
+            await self.tell("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
+            if not self._prepared and wait_s > 30:
+                raise
+            return wait_s
+        self._waits = backoff()
+        return max(0.0, min(submit_again_s, poll_again_s, _LOOK_S))
+
+    async def _prepare(self) -> None:
+        if not self._prepared:
+            await self.site.prepare()
+            self._prepared = True
+            for job in list(self.jobs.values()):
+                await self._refuse_too_large(job)
+
+    async def _refuse_too_large(self, job: Job) -> None:
+        asked = job.task.resources.asked()
+        for name, cap in self.site.capacity.items():
+            if job.state is State.WAITING and not job.submit_began and asked.get(name, 0) > cap:
+                error = UnsupportedResource(f"it asks for {name} {asked[name]:g}; the machine has {cap:g} in all")
+                await self.update(job.but(state=State.FAILED, reason=Reason.SUBMIT_REFUSED, message=str(error)))
+
+    # -- what submitter, poller and collector use
+
+    def mine(self) -> list[Job]:
+        """Return the jobs that this process drives."""
+        return [job for job in self.jobs.values() if job.run not in self._foreign]
+
+    async def update(self, *jobs: Job) -> None:
+        """Write down *jobs* as they are now, and tell whoever watches."""
+        changed = [job for job in jobs if self.jobs.get(job.key) != job]
+        if not changed:
+            return
+        now = self.clock.now()
+        settled = [_with_end(job, now) for job in changed]
+        self.journal.save(settled)
+        for job in settled:
+            before = self.jobs.get(job.key)
+            self.jobs[job.key] = job
+            if before is None or (before.state, before.reason) != (job.state, job.reason):
+                self._on_event(Event(now, str(job.state), job.verdict, job))
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def tell(self, what: str, text: str, job: Job | None = None) -> None:
+        """Write down that *what* happened and tell whoever listens."""
+        now = self.clock.now()
+        self.journal.add_event(now, what, text, job)
+        self._on_event(Event(now, what, text, job))
+
+    # -- whose run it is
+
+    def _claim(self, run: str) -> bool:
+        mine = self.journal.claim(run, self._owner, self.clock.now(), OWNED_FOR_S, owner_is_alive)
+        (self._foreign.discard if mine else self._foreign.add)(run)
+        return mine
+
+    def _renew(self, now: float) -> None:
+        if now < self._owned_until - OWNED_FOR_S / 2:
+            return
+        for run in {job.run for job in self.jobs.values() if not is_done(job)} - self._foreign:
+            if not self._claim(run):
+                raise JournalError(f"another process took over run {run}; this one stops")
+        self._owned_until = now + OWNED_FOR_S
+
+    async def _follow_foreign(self) -> None:
+        for run in sorted(self._foreign):
+            self._claim(run)
+            for job in self.journal.jobs(run):
+                if self.jobs.get(job.key) != job:
+                    self.jobs[job.key] = job
+                    self._on_event(Event(self.clock.now(), str(job.state), job.verdict, job))
+            async with self._changed:
+                self._changed.notify_all()
+
+    def _take(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self.jobs[job.key] = job
+        self._wake.set()
+
+    def _read_kill_requests(self, now: float) -> None:
+        for run in {job.run for job in self.mine() if not job.state.is_final}:
+            asked = self.journal.kill_requests(run)
+            for index in asked[self._answered_kills.get(run, 0) :]:
+                for job in self.jobs_of(run):
+                    if index in {None, job.index} and not job.state.is_final:
+                        self.jobs[job.key] = job.but(kill_requested_at=job.kill_requested_at or now)
+            self._answered_kills[run] = len(asked)
+
+
+def is_done(job: Job) -> bool:
+    """Whether nothing remains to be done for *job*: it has ended and its files are here."""
+    return job.state.is_final and job.collected
+
+
+def _with_end(job: Job, now: float) -> Job:
+    return job.but(ended_at=now) if job.state.is_final and job.ended_at is None else job
+
+
+def new_run_id() -> str:
+    """Return an id for a run: 50 random bits in letters and digits that are not mistaken for each other (Crockford's)."""
+    return "".join(secrets.choice("0123456789abcdefghjkmnpqrstvwxyz") for _ in range(10))
+
+
+def process_start(pid: int) -> str:
+    """Return when *pid* started, in the kernel's ticks (proc(5), stat field 22); empty where that cannot be told."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def owner_is_alive(owner: str) -> bool:
+    """Whether the process *owner* may still be there: one on another machine counts as alive until its time is over."""
+    host, pid, start = owner.rsplit(":", 2)
+    return host != socket.gethostname() or process_start(int(pid)) == start
+
+
+def rehearse_order() -> tuple[str, ...]:
+    """Return the actions of a job's life in the order in which a rehearsal shows them."""
+    return ("submit", "find", "monitor", "result", "kill", "kill harder")
+
+
+__all__ = ["AdapterError", "Event", "Executor", "is_done", "new_run_id", "placed"]

@@ -1,0 +1,296 @@
+"""Handing jobs over: intent first, through a receipt, and looked for before anything is repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adapter.core.parse import classify, parse_job_id
+from adapter.core.receipt import Handover, read_receipt
+from adapter.core.render import job_values, placed, with_defaults
+from adapter.core.state import Reason, State
+from adapter.errors import AuthenticationError, ConnectError, OutputError, TransportError
+from adapter.execution.clock import backoff
+from adapter.transports.base import Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from adapter.core.job import Job
+    from adapter.errors import CompletedCommand
+    from adapter.execution.executor import Executor
+    from adapter.execution.site import StepAnswer
+
+NEVER_S = 3600.0
+LOOK_TWICE_S = 5.0  # between two looks for a job that may exist: schedulers show a new job late
+BUSY_S = 60.0  # how long another process may be in the middle of a submit before the job is looked for
+MOST_REFUSALS_TO_WRITE = 5
+
+
+@dataclass(slots=True)
+class Doubt:
+    """A job of which it is not known whether the scheduler has it. ``looked_at`` is the last good look that found nothing.
+
+    ``may_repeat``: once it is surely not there, it is handed over again; otherwise (an answer that could not be read)
+    it is only waited for. ``ask_receipt``: the target may have kept an answer.
+    """
+
+    since: float
+    why: str
+    ask_receipt: bool = True
+    may_repeat: bool = True
+    looked_at: float | None = None
+    next_look: float = 0.0
+
+
+class Submitter:
+    """Hands over the waiting jobs of an executor, within its backend's limits."""
+
+    def __init__(self, executor: Executor) -> None:
+        """Nothing is done before the executor says so."""
+        self._executor = executor
+        self._doubts: dict[str, Doubt] = {}
+        self._waits: Iterator[float] = backoff()
+        self._not_before = 0.0
+        self._sent_at: list[float] = []
+        self._unwritable: dict[str, int] = {}
+        self.is_full = False
+
+    # -- new jobs
+
+    async def submit(self, now: float) -> float:
+        """Hand over as many waiting jobs as the limits allow, in one batch; return when to come again, in seconds."""
+        executor = self._executor
+        waiting = [job for job in executor.mine() if job.state is State.WAITING and not job.submit_began]
+        if not waiting:
+            return NEVER_S
+        if now < self._not_before:
+            return self._not_before - now
+        batch = self._admitted(waiting, now)
+        self.is_full = not batch
+        if not batch:
+            return NEVER_S if not self._rate_is_used_up(now) else 1.0
+        batch = [placed(executor.backend, job, executor.site.workspace).but(submit_began=True) for job in batch]
+        await executor.update(*batch)  # the intent, before anything leaves this process
+        try:
+            batch = await self._put_inputs(batch)
+            answers = await executor.site.submit(batch) if batch else []
+        except ConnectError:
+            await executor.update(*(job.but(submit_began=False) for job in batch))
+            raise
+        self._sent_at += [now] * len(batch)
+        for job, answer in zip(batch, answers, strict=True):
+            await self._answered(job, answer)
+        self._refuse_to_hurry(now)
+        return 0.0
+
+    def _admitted(self, waiting: Sequence[Job], now: float) -> list[Job]:
+        executor, limits = self._executor, self._executor.backend.limits
+        active = [job for job in executor.mine() if job.submit_began and not job.state.is_final]
+        room = limits.submit_batch
+        if limits.max_tasks is not None:
+            room = min(room, limits.max_tasks - len(active))
+        if limits.submit_per_minute is not None:
+            self._sent_at = [sent for sent in self._sent_at if sent > now - 60]
+            room = min(room, int(limits.submit_per_minute) - len(self._sent_at))
+        left = dict(executor.site.capacity)
+        for job in active:
+            self._take(left, job)
+        admitted: list[Job] = []
+        for job in waiting:
+            if len(admitted) >= room or not self._fits(left, job):
+                break  # in order: a large job is not starved by small ones behind it
+            self._take(left, job)
+            admitted.append(job)
+        return admitted
+
+    def _needs(self, job: Job) -> dict[str, float]:
+        return with_defaults(self._executor.backend, job.task).resources.asked()
+
+    def _fits(self, left: dict[str, float], job: Job) -> bool:
+        needs = self._needs(job)
+        return all(needs.get(name, 0) <= room + 1e-9 for name, room in left.items())
+
+    def _take(self, left: dict[str, float], job: Job) -> None:
+        needs = self._needs(job)
+        for name in left:
+            left[name] -= needs.get(name, 0)
+
+    def _rate_is_used_up(self, now: float) -> bool:
+        rate = self._executor.backend.limits.submit_per_minute
+        return rate is not None and len([sent for sent in self._sent_at if sent > now - 60]) >= int(rate)
+
+    def _refuse_to_hurry(self, now: float) -> None:
+        """Nothing was refused for load: forget the backoff."""
+        if now >= self._not_before:
+            self._waits = backoff()
+
+    async def _put_inputs(self, batch: Sequence[Job]) -> list[Job]:
+        """Put the inputs of *batch* on the target; a job whose inputs cannot be put fails alone."""
+        transport = self._executor.site.transport
+        uploads = {job.key: self._uploads(job) for job in batch}
+        if not any(uploads.values()):
+            return list(batch)
+        try:
+            await transport.put([upload for each in uploads.values() for upload in each])
+        except ConnectError:
+            raise
+        except TransportError:
+            good = []
+            for job in batch:
+                try:
+                    await transport.put(uploads[job.key])
+                    good.append(job)
+                except ConnectError:
+                    raise
+                except TransportError as error:
+                    await self._fail(job, Reason.WORKSPACE, str(error))
+            return good
+        return list(batch)
+
+    def _uploads(self, job: Job) -> list[Upload]:
+        work = job_values(self._executor.backend, job, self._executor.site.workspace)["work_directory"]
+        return [
+            Upload(
+                target=f"{work}/{item.to}",
+                path=item.path,
+                content=None if item.content is None else item.content.encode(),
+                link=item.link,
+            )
+            for item in job.task.inputs
+        ]
+
+    # -- answers
+
+    async def _answered(self, job: Job, answer: StepAnswer) -> None:
+        if answer.completed is None:
+            if answer.began:
+                self._doubt(job, "the answer of the submit command was lost")
+            else:
+                await self._executor.update(job.but(submit_began=False))
+            return
+        receipt, completed = read_receipt(answer.completed)
+        match receipt.handover:
+            case Handover.ANSWERED if receipt.exit_code == 0:
+                await self._accepted(job, completed)
+            case Handover.ANSWERED:
+                await self._refused(job, completed)
+            case Handover.NEVER:
+                await self._executor.update(job.but(submit_began=False))
+            case Handover.BEGUN:
+                doubt = self._doubt(job, "another process is handing it over")
+                doubt.ask_receipt = self._executor.clock.now() - doubt.since < BUSY_S
+                doubt.next_look = self._executor.clock.now() + 1
+            case Handover.INTERRUPTED:
+                self._doubt(job, "the process that handed it over died").ask_receipt = False
+            case Handover.UNWRITABLE:
+                await self._unwritable_directory(job, completed)
+
+    async def _accepted(self, job: Job, completed: CompletedCommand) -> None:
+        executor = self._executor
+        try:
+            job_id = parse_job_id(executor.backend.submit.job_id, completed)
+        except OutputError as error:
+            doubt = self._doubt(job, str(error))
+            doubt.ask_receipt = doubt.may_repeat = False
+            await executor.tell("unreadable_submit", str(error), job)
+            return
+        await self._is_there(job, job_id)
+
+    async def _is_there(self, job: Job, job_id: str) -> None:
+        self._doubts.pop(job.key, None)
+        now = self._executor.clock.now()
+        await self._executor.update(job.but(state=State.QUEUED, job_id=job_id, submitted_at=now, message=""))
+
+    async def _refused(self, job: Job, completed: CompletedCommand) -> None:
+        executor = self._executor
+        now = executor.clock.now()
+        match classify(executor.backend, completed):
+            case "limit":
+                await self._again(job)
+                await self._wait(now, f"the scheduler takes no more jobs for now: {completed.words}")
+            case "transient":
+                doubt = self._doubt(job, completed.words)
+                doubt.ask_receipt = False
+                doubt.next_look = now + 1
+                await self._wait(now, f"the scheduler did not answer a submit: {completed.words}")
+            case "auth":
+                await self._again(job)
+                raise AuthenticationError(f"backend {executor.backend.name} does not accept us: {completed.words}")
+            case _:
+                said = completed.words or f"exit code {completed.exit_code}, and no word"
+                await self._fail(job, Reason.SUBMIT_REFUSED, f"the scheduler refused it: {said}")
+
+    async def _wait(self, now: float, why: str) -> None:
+        if now >= self._not_before:
+            wait_s = next(self._waits)
+            self._not_before = now + wait_s
+            await self._executor.tell("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
+
+    async def _unwritable_directory(self, job: Job, completed: CompletedCommand) -> None:
+        count = self._unwritable[job.key] = self._unwritable.get(job.key, 0) + 1
+        why = f"cannot write its directory {job.directory}: {completed.words or 'no reason given'}"
+        if count >= MOST_REFUSALS_TO_WRITE:
+            await self._fail(job, Reason.WORKSPACE, why)
+            return
+        await self._executor.update(job.but(submit_began=False, message=why))
+        await self._wait(self._executor.clock.now(), why)
+
+    async def _again(self, job: Job) -> None:
+        """Hand *job* over anew: a try of its own, because this one has its answer."""
+        self._doubts.pop(job.key, None)
+        await self._executor.update(job.but(submit_try=job.submit_try + 1, submit_began=False))
+
+    async def _fail(self, job: Job, reason: Reason, message: str) -> None:
+        self._doubts.pop(job.key, None)
+        await self._executor.update(job.but(state=State.FAILED, reason=reason, message=message))
+
+    # -- doubts
+
+    def _doubt(self, job: Job, why: str) -> Doubt:
+        now = self._executor.clock.now()
+        doubt = self._doubts.setdefault(job.key, Doubt(since=now, why=why))
+        doubt.why = why
+        return doubt
+
+    async def resolve(self, now: float) -> None:
+        """Find out about the jobs that began to be handed over and have no job id."""
+        executor = self._executor
+        jobs = [
+            job for job in executor.mine()
+            if job.submit_began and job.job_id is None and not job.state.is_final
+            and self._doubt_about(job, now).next_look <= now
+        ]  # fmt: skip
+        ask = [job for job in jobs if self._doubts[job.key].ask_receipt]
+        if ask:
+            for job, answer in zip(ask, await executor.site.receipts(ask), strict=True):
+                await self._answered(job, answer)
+        look = [job for job in jobs if job.key in self._doubts and not self._doubts[job.key].ask_receipt]
+        look = [job for job in look if self._doubts[job.key].next_look <= now]
+        if look:
+            found, complete = await executor.site.find(look)
+            for job in look:
+                await self._looked(job, found.get(job.key), now, complete=complete)
+
+    def _doubt_about(self, job: Job, now: float) -> Doubt:
+        return self._doubts.setdefault(job.key, Doubt(since=now, why="the process that handed it over is gone"))
+
+    async def _looked(self, job: Job, job_id: str | None, now: float, *, complete: bool) -> None:
+        if job_id is not None:
+            await self._is_there(job, job_id)
+            return
+        doubt = self._doubts[job.key]
+        doubt.next_look = now + LOOK_TWICE_S
+        patience_s = self._executor.backend.monitor.gone_after_s
+        if complete and doubt.looked_at is None:
+            doubt.looked_at = now
+        elif complete and doubt.may_repeat and now - (doubt.looked_at or now) >= LOOK_TWICE_S:
+            await self._again(job)
+        elif now - doubt.since >= max(patience_s, 2 * LOOK_TWICE_S) and (
+            not doubt.may_repeat or self._executor.backend.find is None
+        ):
+            self._doubts.pop(job.key)
+            message = f"whether the scheduler has this job is unknown ({doubt.why}), and it was not found by its token"
+            if self._executor.backend.find is None:
+                message += "; the backend has no `find`, which would settle it"
+            await self._executor.update(job.but(state=State.LOST, reason=Reason.SUBMIT_UNKNOWN, message=message))
