@@ -42,7 +42,7 @@ from adapter.errors import RenderError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-GROUPS = frozenset("job_id state reason exit_code signal wall cpu peak_ram token".split())
+GROUPS = frozenset({"job_id", "state", "reason", "exit_code", "signal", "wall", "cpu", "peak_ram", "token"})
 _NEEDED_GROUPS = {
     ("submit", "job_id"): ("job_id",),
     ("monitor", "row"): ("job_id", "state"),
@@ -74,7 +74,7 @@ def problems_in(document: Mapping[str, Any]) -> list[Finding]:
 def _overlay_findings(
     document: Mapping[str, Any], use: Mapping[str, Any], path: KeyPath, known: Iterable[Finding]
 ) -> list[Finding]:
-    """Return what is wrong only once *use* is laid over *document*; what *use* itself does not set is told at *path*."""
+    """Return what is wrong only once *use* is laid over *document*; what it does not set itself is told at *path*."""
     overlaid = {key: value for key, value in merge(document, use).items() if key != "when"}
     old = set(known)
     return [
@@ -86,14 +86,12 @@ def _overlay_findings(
     ]
 
 
-def _is_set(document: Any, path: KeyPath) -> bool:  # noqa: ANN401 (walks a document)
+def _is_set(document: Any, path: KeyPath) -> bool:
     for part in path:
-        if isinstance(document, dict) and part in document:
-            document = document[part]
-        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
-            document = document[part]
-        else:
+        is_entry = isinstance(document, list) and isinstance(part, int) and part < len(document)
+        if not is_entry and not (isinstance(document, dict) and part in document):
             return False
+        document = document[part]
     return True
 
 
@@ -157,8 +155,7 @@ class _Tried:
             tree = _SYNTAX.parse(text)
             used = sorted({node.name for node in tree.find_all(nodes.Filter) if node.name not in FILTER_NAMES})
             yield from (
-                _template_finding(path, text, name, unknown("filter", name, FILTER_NAMES), shift=shift)
-                for name in used
+                _template_finding(path, text, name, unknown("filter", name, FILTER_NAMES), shift=shift) for name in used
             )
             variables = () if used else sorted(Template(text).variables)
         except jinja2.TemplateSyntaxError as error:
@@ -224,6 +221,7 @@ class _Tried:
                 yield finding
             else:
                 reason = finding.message.partition("as a template: ")[2] or finding.message
+                reason = reason.replace("unexpected 'end of print statement'", "it ends too early")
                 yield replace(finding, message=f"{dotted(path)} is not an expression: {reason}", place=None)
 
 
@@ -355,9 +353,10 @@ def _monitor(document: Mapping[str, Any]) -> Iterator[Finding]:
         return
     if "row" not in monitor and "exit_codes" not in monitor:
         sentence = "monitor reads nothing: give it `row`, a pattern for one line, or `exit_codes`"
-        yield Finding(path=("monitor",), message=sentence, at_key=True)
+        yield Finding(path=("monitor",), message=sentence, at_key=True, missing=("row",))
     elif "row" in monitor and not monitor.get("states"):
-        yield Finding(path=("monitor",), message="missing key 'states' in monitor: what the scheduler's words mean", at_key=True)
+        sentence = "missing key 'states' in monitor: what the words in `state` mean"
+        yield Finding(path=("monitor",), message=sentence, at_key=True, missing=("states",))
     elif not (_ends_a_job(monitor) or "absent" in monitor or "result" in document):
         key = "states" if "states" in monitor else "exit_codes"
         sentence = (
@@ -405,7 +404,8 @@ def _used(spec: Mapping[str, Any]) -> set[str]:
 
 def _units(document: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _resources(("defaults",), document.get("defaults"))
-    yield from _resources(("limits", "capacity"), _at(document, ("limits",)).get("capacity"))
+    capacity = _at(document, ("limits", "capacity"))
+    yield from _resources(("limits", "capacity"), {name: cap for name, cap in capacity.items() if cap != "machine"})
     for index, queue in _maps(document.get("queues")):
         yield from _resources(("queues", index, "max"), queue.get("max"))
     for path in (
@@ -476,7 +476,12 @@ def _workspace(document: Mapping[str, Any]) -> Iterator[Finding]:
 def _connection(document: Mapping[str, Any]) -> Iterator[Finding]:
     connection = _at(document, ("connection",))
     if connection.get("kind") == "ssh" and "host" not in connection and not document.get("abstract"):
-        yield Finding(path=("connection",), message="missing key 'host' in connection: ssh needs it", at_key=True)
+        yield Finding(
+            path=("connection",),
+            message="missing key 'host' in connection: ssh needs it",
+            at_key=True,
+            missing=("host",),
+        )
 
 
 def _version_condition(path: KeyPath, text: object) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ def documents_in(document: Mapping[str, Any]) -> list[tuple[KeyPath, dict[str, A
 
 
 def with_defaults(defaults: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *task* laid over *defaults*; its own ``steps`` or ``command`` replace the defaults' steps, however written."""
+    """Return *task* laid over *defaults*; its own ``steps`` or ``command`` replace those of the defaults."""
     kept = dict(defaults)
     if task.get("steps") is not None or task.get("command") is not None:
         kept.pop("steps", None)
@@ -46,7 +46,12 @@ def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
     if "steps" in document and "command" in document:
         yield Finding(path=("command",), message="command and steps stand together; keep one of them", at_key=True)
     if "steps" not in document and "command" not in document:
-        yield Finding(path=(), message="the task has no steps; give it `command` or `steps`", missing="steps", at_key=True)
+        yield Finding(
+            path=(),
+            message="the task has no steps; write `command` or `steps`",
+            missing=("steps", "command"),
+            at_key=True,
+        )
     for path, step in _written_steps(document):
         if not isinstance(step, dict):
             continue
@@ -118,6 +123,8 @@ def _outputs(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _whole(document: Mapping[str, Any]) -> Iterator[Finding]:
     """What only shows once the task is made: asked last, because it tells one mistake at a time."""
+    if any(None in (document.get(key) or ()) for key in ("steps", "inputs", "outputs")):
+        return  # an entry of the wrong form was taken out: there is no task to make
     path = ("name",) if "name" in document else ()
     yield from _tried(path, lambda: task_from(document))
 

@@ -159,7 +159,20 @@ def _by_report(job: Job, report: ExitReport, now: float) -> Job:
     )
     if report.reason is not None:
         return job.but(state=State.FAILED, reason=report.reason)
+    if _ended_at_walltime(job, report):
+        return job.but(state=State.FAILED, reason=Reason.TIME_LIMIT)
     return _by_exit_code(job, report.exit_code, report.signal)
+
+
+def _ended_at_walltime(job: Job, report: ExitReport) -> bool:
+    """Whether the task was ended by a signal when its walltime was over: what a scheduler without a memory leaves of it."""
+    walltime_s, wall_s = job.task.resources.walltime_s, report.usage.wall_s
+    if walltime_s is None or wall_s is None or report.signal not in _LIMIT_SIGNALS or job.kill_sent_at is not None:
+        return False
+    return wall_s >= walltime_s - 1  # both ends are whole seconds
+
+
+_LIMIT_SIGNALS = frozenset({9, 12, 15, 24})  # KILL, USR2, TERM, XCPU: what schedulers send at the limit
 
 
 def _by_exit_code(job: Job, exit_code: int, signal: int | None) -> Job:
@@ -176,6 +189,8 @@ def _by_scheduler(job: Job, word: Observation, report: ExitReport | None) -> Job
         exit_code, signal = report.exit_code, report.signal
     if word.state is State.SUCCEEDED and exit_code is None:
         exit_code = 0  # the scheduler says so in a word
+    if word.state is not State.SUCCEEDED and exit_code == 0:
+        exit_code = None  # a job that did not succeed has no exit code 0, whatever the scheduler fills in
     job = job.but(exit_code=exit_code, signal=signal)
     if word.state is State.KILLED:
         return _killed(job, by_us=job.kill_sent_at is not None, reason=word.reason)

@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _ALPHABET = frozenset(chr(number) for number in (*range(128), 0xE9, 0x3042))  # one letter of each further kind
 _MANY = 16  # as many rounds as this are as bad as any number: 2**16 ways to cut
@@ -32,7 +32,7 @@ _REPEATS = {constants.MAX_REPEAT, constants.MIN_REPEAT}
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One part of a sequence: the characters it can hold, and how many; ``varies`` if that is for the matcher to try."""
+    """One part of a sequence: the characters it can hold, and how many; ``varies`` if the matcher may choose."""
 
     characters: frozenset[str]
     least: int
@@ -40,9 +40,9 @@ class _Piece:
 
 
 def can_take_for_ever(pattern: str) -> bool:
-    """Whether *pattern* (which must compile) can backtrack without reasonable end.
+    r"""Whether *pattern* (which must compile) can backtrack without reasonable end.
 
-    >>> can_take_for_ever(r"^(\\d+)+$"), can_take_for_ever(r"^\\d+(?:\\.\\d+)*$")
+    >>> can_take_for_ever(r"^(\d+)+$"), can_take_for_ever(r"^\d+(?:\.\d+)*$")
     (True, False)
     """
     return any(_is_ambiguous(body) for body in _unbounded_bodies(parser.parse(pattern)))
@@ -56,23 +56,22 @@ def _unbounded_bodies(items: Iterable[tuple[Any, Any]]) -> Iterator[Any]:
             yield from _unbounded_bodies(inner)
 
 
-def _inside(operation: Any, argument: Any) -> list[Any]:  # noqa: ANN401 (the parser's untyped tree)
-    if operation in {*_REPEATS, constants.POSSESSIVE_REPEAT}:
-        return [argument[2]]
-    if operation is constants.SUBPATTERN:
-        return [argument[3]]
-    if operation is constants.ATOMIC_GROUP:
-        return [argument]
-    if operation is constants.BRANCH:
-        return list(argument[1])
-    if operation in {constants.ASSERT, constants.ASSERT_NOT}:
-        return [argument[1]]
-    if operation is constants.GROUPREF_EXISTS:
-        return [branch for branch in argument[1:] if branch]
-    return []
+def _inside(operation: Any, argument: Any) -> list[Any]:
+    inner = _BODIES.get(operation)
+    return inner(argument) if inner else []
 
 
-def _is_ambiguous(body: Any) -> bool:  # noqa: ANN401 (the parser's untyped tree)
+_BODIES: dict[Any, Callable[[Any], list[Any]]] = {
+    **dict.fromkeys((*_REPEATS, constants.POSSESSIVE_REPEAT), lambda argument: [argument[2]]),
+    constants.SUBPATTERN: lambda argument: [argument[3]],
+    constants.ATOMIC_GROUP: lambda argument: [argument],
+    constants.BRANCH: lambda argument: list(argument[1]),
+    **dict.fromkeys((constants.ASSERT, constants.ASSERT_NOT), lambda argument: [argument[1]]),
+    constants.GROUPREF_EXISTS: lambda argument: [branch for branch in argument[1:] if branch],
+}
+
+
+def _is_ambiguous(body: Any) -> bool:
     """Whether rounds of *body* can be cut in more than one way.
 
     They cannot if between two uses of each varying piece something must stand that the piece itself cannot hold.
@@ -85,7 +84,7 @@ def _is_ambiguous(body: Any) -> bool:  # noqa: ANN401 (the parser's untyped tree
     return any(_branches_overlap(branches) for branches in _choices(body))
 
 
-def _choices(body: Any) -> Iterator[list[Any]]:  # noqa: ANN401 (the parser's untyped tree)
+def _choices(body: Any) -> Iterator[list[Any]]:
     for operation, argument in body:
         if operation is constants.BRANCH:
             yield list(argument[1])
@@ -108,7 +107,7 @@ def _first(pieces: list[_Piece]) -> frozenset[str]:
     return characters
 
 
-def _pieces(body: Any) -> Iterator[_Piece]:  # noqa: ANN401 (the parser's untyped tree)
+def _pieces(body: Any) -> Iterator[_Piece]:
     for operation, argument in body:
         if operation in _REPEATS or operation is constants.POSSESSIVE_REPEAT:
             least, most, inner = argument
@@ -136,18 +135,21 @@ def _union(parts: Iterable[_Piece]) -> frozenset[str]:
     return frozenset().union(*(part.characters for part in parts))
 
 
-def _characters(operation: Any, argument: Any) -> frozenset[str]:  # noqa: ANN401 (the parser's untyped tree)
-    if operation is constants.LITERAL:
-        return frozenset({chr(argument)})
-    if operation is constants.NOT_LITERAL:
-        return _ALPHABET - {chr(argument)}
-    if operation is constants.RANGE:
-        low, high = argument
-        return frozenset(character for character in _ALPHABET if low <= ord(character) <= high)
-    if operation is constants.CATEGORY:
-        return frozenset(character for character in _ALPHABET if re.match(_CATEGORIES[argument], character))
-    if operation is constants.IN:
-        negated = argument[0][0] is constants.NEGATE
-        named = frozenset().union(*(_characters(*item) for item in argument[negated:]))
-        return _ALPHABET - named if negated else named
-    return _ALPHABET
+def _characters(operation: Any, argument: Any) -> frozenset[str]:
+    match = _MEMBERS.get(operation)
+    return match(argument) if match else _ALPHABET
+
+
+def _class(items: list[Any]) -> frozenset[str]:
+    negated = items[0][0] is constants.NEGATE
+    named: frozenset[str] = frozenset().union(*(_characters(*item) for item in items[negated:]))
+    return _ALPHABET - named if negated else named
+
+
+_MEMBERS: dict[Any, Callable[[Any], frozenset[str]]] = {
+    constants.LITERAL: lambda number: frozenset({chr(number)}),
+    constants.NOT_LITERAL: lambda number: _ALPHABET - {chr(number)},
+    constants.RANGE: lambda ends: frozenset(one for one in _ALPHABET if ends[0] <= ord(one) <= ends[1]),
+    constants.CATEGORY: lambda name: frozenset(one for one in _ALPHABET if re.match(_CATEGORIES[name], one)),
+    constants.IN: _class,
+}

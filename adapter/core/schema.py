@@ -11,8 +11,7 @@ from jsonschema import Draft202012Validator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from jsonschema.exceptions import ValidationError
-
+ValidationError = Any  # jsonschema types each of its fields as perhaps unset; on an error that it yields, all are set
 KeyPath = tuple[str | int, ...]
 
 
@@ -20,15 +19,15 @@ KeyPath = tuple[str | int, ...]
 class Finding:
     """One mistake in a document, before anyone knows in which file it stands.
 
-    ``place`` is line and column (from 1) inside the text at ``path``; ``None`` means the whole value. ``at_key`` means the
-    key itself is wrong, not its value. ``missing`` is the key that ``path`` lacks. ``kind`` is the family of the error.
+    ``place`` is line and column (from 1) inside the text at ``path``; ``None`` means the whole value. ``at_key`` means
+    that the key itself is wrong. ``missing`` are the keys one of which ``path`` lacks. ``kind`` is the error's family.
     """
 
     path: KeyPath
     message: str
     place: tuple[int, int] | None = None
     at_key: bool = False
-    missing: str | None = None
+    missing: tuple[str, ...] = ()
     kind: str = "form"
 
 
@@ -40,7 +39,7 @@ def dotted(path: Iterable[str | int]) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'monitor'?`` for the known word nearest to *word*, or nothing if none is near."""
-    near = difflib.get_close_matches(word, sorted(known), n=1)
+    near = difflib.get_close_matches(word, sorted(map(str, known)), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -53,7 +52,7 @@ def unknown(what: str, word: str, known: Iterable[str]) -> str:
 
 def form_findings(document: object, schema: Mapping[str, Any]) -> list[Finding]:
     """Return everything in *document* that does not have the form of *schema*, each once."""
-    errors = Draft202012Validator(schema).iter_errors(document)
+    errors: Iterable[Any] = Draft202012Validator(schema).iter_errors(document)
     return list(dict.fromkeys(finding for error in errors for finding in _of(error, ())))
 
 
@@ -69,12 +68,12 @@ def _of(error: ValidationError, base: KeyPath) -> Iterator[Finding]:
             for key in error.validator_value:
                 if key not in error.instance:
                     where = f" in {dotted(path)}" if path else ""
-                    yield Finding(path=path, message=f"missing key {key!r}{where}", missing=key, at_key=True)
+                    yield Finding(path=path, message=f"missing key {key!r}{where}", missing=(key,), at_key=True)
         case "anyOf" | "oneOf":
             yield from _branches(error, path)
         case _:
-            say = _SENTENCES.get(str(error.validator), lambda error: error.message)
-            yield Finding(path=path, message=_named(path, say(error)))
+            say = _SENTENCES.get(str(error.validator))
+            yield Finding(path=path, message=_named(path, say(error) if say else str(error.message)))
 
 
 def _named(path: KeyPath, sentence: str) -> str:
@@ -148,7 +147,7 @@ def _pattern(error: ValidationError) -> str:
 
 def _choice(error: ValidationError) -> str:
     values = error.validator_value if error.validator == "enum" else [error.validator_value]
-    words = [str(value) for value in values]
+    words = [str(value) for value in values if value is not None]
     near = nearest(error.instance, words) if isinstance(error.instance, str) else ""
     return f"found {found(error.instance)}, expected {'one of ' if len(words) > 1 else ''}{', '.join(words)}{near}"
 
@@ -168,7 +167,7 @@ _SENTENCES: dict[str, Callable[[ValidationError], str]] = {
 }
 
 
-def without(document: Any, findings: Iterable[Finding]) -> Any:  # noqa: ANN401 (a document from a file)
+def without(document: Any, findings: Iterable[Finding]) -> Any:
     """Return *document* without the values that *findings* refuse, so that the rest can still be checked.
 
     A refused entry of a list becomes ``None``, to leave the others at their places.
@@ -176,10 +175,10 @@ def without(document: Any, findings: Iterable[Finding]) -> Any:  # noqa: ANN401 
     kept = _copy(document)
     for finding in findings:
         if not finding.path:
-            if finding.missing is None:
+            if not finding.missing:
                 return {}
             continue
-        if finding.missing is not None:
+        if finding.missing:
             continue
         *above, last = finding.path
         holder = kept
@@ -192,13 +191,38 @@ def without(document: Any, findings: Iterable[Finding]) -> Any:  # noqa: ANN401 
     return kept
 
 
-def _child(holder: Any, part: str | int) -> Any:  # noqa: ANN401 (walks a document)
+def without_echoes(findings: Iterable[Finding], refused: Iterable[KeyPath]) -> list[Finding]:
+    """Return *findings* without the keys that are missing only because what stood for them was *refused*."""
+    known = set(refused)
+    return [finding for finding in findings if not finding.missing or not _echoes(finding, known)]
+
+
+def _echoes(finding: Finding, refused: set[KeyPath]) -> bool:
+    path = finding.path
+    return any(
+        path[: len(other)] == other
+        or (other[:-1] == path and bool(difflib.get_close_matches(str(other[-1]), finding.missing, n=1)))
+        for other in refused
+    )
+
+
+def without_nulls(value: Any) -> Any:
+    """Return *value* without the keys whose value is null, in all its maps."""
+    match value:
+        case dict():
+            return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        case list():
+            return [without_nulls(item) for item in value]
+    return value
+
+
+def _child(holder: Any, part: str | int) -> Any:
     if isinstance(holder, dict):
         return holder.get(part)
     return holder[part] if isinstance(holder, list) and isinstance(part, int) and part < len(holder) else None
 
 
-def _copy(value: Any) -> Any:  # noqa: ANN401 (walks a document)
+def _copy(value: Any) -> Any:
     match value:
         case dict():
             return {key: _copy(item) for key, item in value.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -31,6 +32,7 @@ class Step:
     def __post_init__(self) -> None:
         if (self.argv is None) == (self.shell is None) or self.argv == ():
             raise TaskError("a step is either argv (a list of words) or shell (a text)")
+        _check_names(self.env)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -160,15 +162,22 @@ class Task:
     def __post_init__(self) -> None:
         if not self.steps:
             raise TaskError(f"task {self.name!r} has no steps")
-        if not self.name or any(unicodedata.category(character) == "Cc" for character in self.name):
+        if not self.name or any(unicodedata.category(character) in {"Cc", "Cs"} for character in self.name):
             raise TaskError(f"task name {self.name!r} is empty or holds a control character; schedulers list one job a line")
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
                 check_inside(stream, f"task {self.name!r}")
+        _check_names(self.env)
         targets = [item.to for item in self.inputs]
         for target in targets:
             if targets.count(target) > 1:
                 raise TaskError(f"task {self.name!r} puts two inputs at {target!r}")
+
+
+def _check_names(env: Mapping[str, str]) -> None:
+    for key in env:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
+            raise TaskError(f"{key!r} is not a name for an environment variable: letters, digits and _, no digit first")
 
 
 def check_inside(path: str, what: str) -> None:
@@ -234,7 +243,8 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 def task_document(task: Task) -> dict[str, Any]:
     """Return *task* as the plain document that :func:`task_from` reads back; what is not set is left out."""
     document = _document_of(task)
-    document["resources"] = {name: _written(name, value) for name, value in task.resources.asked().items()}
+    values = {name: getattr(task.resources, field_name) for name, field_name in RESOURCE_FIELDS.items()}
+    document["resources"] = {name: _written(name, value) for name, value in values.items() if value is not None}
     if not document["resources"]:
         del document["resources"]
     return document

@@ -21,6 +21,9 @@ KEPT_FILTERS = frozenset(
 )
 
 
+_HALF = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
+
+
 class Raw(str):
     """Text that is written as it stands: already quoted, or meant to be read by the shell."""
 
@@ -53,6 +56,8 @@ def quote(value: object) -> str:
         case str():
             if "\0" in value:
                 raise RenderError(f"{value!r} holds a NUL byte, which no command line can carry")
+            if _HALF.search(value):
+                raise RenderError(f"{value!r} holds half a character (a surrogate), which cannot be written as UTF-8")
             return shlex.quote(value)
     raise RenderError(f"a {type(value).__name__} cannot be one word; use `| words`, `| join(',')` or `| flags('--name')`")
 
@@ -112,7 +117,7 @@ class Template:
             raise RenderError(f"{error.message}, in {_one_line(self.text)}") from error
         except RenderError as error:
             raise RenderError(f"{error}, in {_one_line(self.text)}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise RenderError(f"{error}, in {_one_line(self.text)}") from error
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shlex
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from adapter.execution.site import Site
 from adapter.execution.submitter import Submitter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -168,13 +169,43 @@ class Executor:
                     await self._changed.wait()
 
     async def handed_over(self, run: str) -> list[Job]:
-        """Wait until no job of *run* could be handed over right now, and return the jobs."""
-        async for jobs in self.watch(run):
-            if not any(job.submit_began and job.job_id is None and not job.state.is_final for job in jobs) and (
-                all(job.state is not State.WAITING for job in jobs) or self._submitter.is_full
-            ):
-                break
+        """Wait until no job of *run* could be handed over right now, and return the jobs.
+
+        Raises:
+            AdapterError: work had to stop; the jobs stay in the journal.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._failure or self._is_handed_over(run))
+        if self._failure:
+            raise self._failure
         return self.jobs_of(run)
+
+    def _is_handed_over(self, run: str) -> bool:
+        jobs = self.jobs_of(run)
+        if any(job.submit_began and job.job_id is None and not job.state.is_final for job in jobs):
+            return False
+        return self._submitter.is_full or all(job.state is not State.WAITING for job in jobs)
+
+    async def look(self, run: str) -> bool:
+        """Ask once about the jobs of *run* and bring what ended, for an executor that was not entered.
+
+        Nothing is submitted or killed. ``False`` if another live process drives the run: then nothing is asked.
+
+        Raises:
+            TransportError: the target cannot be asked.
+        """
+        if not self.adopt(run):
+            return False
+        try:
+            async with self.site.transport:
+                await self._prepare()
+                jobs = [job for job in self.jobs_of(run) if job.job_id is not None and not job.state.is_final]
+                if jobs:
+                    await self._poller.ask(jobs)
+                await self._collector.collect(self.clock.now())
+        finally:
+            self.journal.release(run, self._owner)
+        return True
 
     def jobs_of(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now, in order."""
@@ -187,9 +218,25 @@ class Executor:
             TransportError: there is no such file (yet).
         """
         await self._prepare()
+        return await self.site.read_log(self._log_path(job, stream), offset=offset, lines=lines)
+
+    async def read_bytes(self, job: Job, offsets: Mapping[str, int], *, most: int = 1 << 20) -> dict[str, tuple[bytes, int]]:
+        """Return what *job* wrote to each stream in *offsets* from there on, exactly: up to *most* bytes, and the size so far.
+
+        A stream that is not there (yet) is left out. All streams are read in one ``run``.
+
+        Raises:
+            TransportError: the target cannot be asked.
+        """
+        await self._prepare()
+        wanted = [(self._log_path(job, stream), offset) for stream, offset in offsets.items()]
+        brought = await self.site.read_bytes(wanted, most=most)
+        return {stream: each for stream, each in zip(offsets, brought, strict=True) if each is not None}
+
+    def _log_path(self, job: Job, stream: str) -> str:
         values = job_values(self.backend, job, self.site.workspace)
-        path = self.backend.logs[stream].render({**values, stream: values[stream]}).strip("'")
-        return await self.site.read_log(path, offset=offset, lines=lines)
+        template = self.backend.logs.get(stream)
+        return shlex.split(template.render(values))[0] if template else str(values[stream])
 
     # -- the loop
 
@@ -227,6 +274,9 @@ class Executor:
             await self._poller.kill(now)
             await self._submitter.resolve(now)
             submit_again_s = await self._submitter.submit(now)
+            if self._submitter.is_full:
+                async with self._changed:
+                    self._changed.notify_all()
             poll_again_s = await self._poller.poll(self.clock.now())
             await self._collector.collect(self.clock.now())
         except AuthenticationError:
@@ -348,11 +398,6 @@ def owner_is_alive(owner: str) -> bool:
     """Whether the process *owner* may still be there: one on another machine counts as alive until its time is over."""
     host, pid, start = owner.rsplit(":", 2)
     return host != socket.gethostname() or process_start(int(pid)) == start
-
-
-def rehearse_order() -> tuple[str, ...]:
-    """Return the actions of a job's life in the order in which a rehearsal shows them."""
-    return ("submit", "find", "monitor", "result", "kill", "kill harder")
 
 
 __all__ = ["AdapterError", "Event", "Executor", "is_done", "new_run_id", "placed"]

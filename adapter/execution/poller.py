@@ -41,7 +41,7 @@ class Poller:
 
     async def poll(self, now: float) -> float:
         """Ask about every job that the scheduler has, if it is time; return when to come again, in seconds."""
-        executor, limits = self._executor, self._executor.backend.limits
+        limits, executor = self._executor.backend.limits, self._executor
         jobs = [job for job in executor.mine() if job.job_id is not None and not job.state.is_final]
         if not jobs:
             return NEVER_S
@@ -52,6 +52,11 @@ class Poller:
         self._known = keys
         if now < self._next_at:
             return self._next_at - now
+        return await self.ask(jobs)
+
+    async def ask(self, jobs: Sequence[Job]) -> float:
+        """Ask about *jobs* now; return when to come again, in seconds."""
+        executor, limits = self._executor, self._executor.backend.limits
         poll = await executor.site.poll(jobs)
         now = executor.clock.now()
         await self._report(poll)

@@ -188,14 +188,29 @@ class Site:
         Raises:
             TransportError: it cannot be read; the message says why.
         """
-        show = f"tail -n {lines} -- {quote(path)}" if lines is not None else f"tail -c +{offset + 1} -- {quote(path)}"
-        command = f"[ -e {quote(path)} ] || exit 2; wc -c <{quote(path)} && {show}"
+        show = f"tail -c +{offset + 1} -- {quote(path)} | head -c $((size > {offset} ? size - {offset} : 0))"
+        if lines is not None:
+            show = f"tail -n {lines} -- {quote(path)}"
+        command = f"[ -e {quote(path)} ] || exit 2; size=$(wc -c <{quote(path)}) && echo $((size)) && {show}"
         completed = (await self._run([command], timeout_s=120))[0].completed
         if completed is None or completed.exit_code != 0:
             why = "it is not there yet" if completed and completed.exit_code == 2 else completed.words if completed else "no answer"
             raise TransportError(f"cannot read {path}: {why}")
         size, _, text = completed.stdout.partition("\n")
         return text, int(size)
+
+    async def read_bytes(self, wanted: Sequence[tuple[str, int]], *, most: int) -> list[tuple[bytes, int] | None]:
+        """Return, for each path and byte offset, up to *most* bytes from there on and the file's size; ``None``: not there.
+
+        The bytes travel as od(1) writes them, because an answer is text. One ``run``.
+
+        Raises:
+            TransportError: there was no answer.
+        """
+        answers = await self._run([_od_step(path, offset, most) for path, offset in wanted], timeout_s=120)
+        if any(step.completed is None for step in answers):
+            raise TransportError("cannot read what the job wrote: no answer")
+        return [_od_answer(step.completed) for step in answers]
 
     # -- the one door
 
@@ -240,6 +255,21 @@ def _prepare_step(backend: Backend) -> str:
         lines.append("mkdir -p .programs")
     lines += [f"ln -sfn {quote(path)} .programs/{quote(name)}" for name, path in backend.programs.items()]
     return "\n".join(lines)
+
+
+def _od_step(path: str, offset: int, most: int) -> str:
+    name = quote(path)
+    return (
+        f"[ -f {name} ] && size=$(wc -c <{name}) && echo $((size)) || exit 2\n"
+        f'if [ "$size" -gt {offset} ]; then od -An -v -tx1 -j {offset} -N {most} {name}; fi'
+    )
+
+
+def _od_answer(completed: CompletedCommand | None) -> tuple[bytes, int] | None:
+    if completed is None or completed.exit_code != 0:
+        return None
+    size, _, octets = completed.stdout.partition("\n")
+    return bytes.fromhex(octets), int(size)
 
 
 def _chunks(jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:

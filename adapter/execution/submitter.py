@@ -54,7 +54,7 @@ class Submitter:
         self._not_before = 0.0
         self._sent_at: list[float] = []
         self._unwritable: dict[str, int] = {}
-        self.is_full = False
+        self.is_full = False  # whether no waiting job can be handed over right now
 
     # -- new jobs
 
@@ -65,6 +65,7 @@ class Submitter:
         if not waiting:
             return NEVER_S
         if now < self._not_before:
+            self.is_full = True
             return self._not_before - now
         batch = self._admitted(waiting, now)
         self.is_full = not batch

@@ -1,0 +1,193 @@
+"""What a person sees on standard error while jobs run. Standard output belongs to the jobs, or to ``--json``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from adapter.cli.text import counts, counts_text, elapsed_s, job_title, printable, verdict_text
+from adapter.core.state import State
+from adapter.core.units import format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from adapter.core.job import Job
+
+MOST_SHOWN = 6
+_LEAST_BETWEEN_S = 1.0  # between two plain lines; it grows, so that a day-long run does not fill a log
+_MOST_BETWEEN_S = 60.0
+
+
+class Display(Protocol):
+    """Shows how jobs stand. ``show`` is called several times a second."""
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Show how *jobs* stand now."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Print *line* for good."""
+        ...
+
+    def pause(self) -> None:
+        """Leave the terminal to something else until the next ``show``."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Show nothing."""
+
+    def say(self, line: str) -> None:
+        """Print nothing."""
+
+    def pause(self) -> None:
+        """Nothing has to stop."""
+
+
+class Lines:
+    """One plain line for each change: for log files and pipes. Many changes share a line."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._next_at = 0.0
+        self._wait_s = _LEAST_BETWEEN_S
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Print how many jobs are in which state, if that changed and it is time."""
+        text = counts_text(jobs)
+        now = time.monotonic()
+        is_over = all(job.state.is_final for job in jobs)
+        if text == self._last or is_over or now < self._next_at:
+            return
+        self._last, self._next_at = text, now + self._wait_s
+        self._wait_s = min(self._wait_s * 1.2, _MOST_BETWEEN_S)
+        self.say(text)
+
+    def say(self, line: str) -> None:
+        """Print *line*."""
+        click.echo(f"adapter: {line}", err=True)
+
+    def pause(self) -> None:
+        """Nothing has to stop."""
+
+
+class StatusLine:
+    """One line that is written over, for a single task: it gives way as soon as the task itself writes something."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+        self.is_over = False
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Show the state and for how long."""
+        if self.is_over or all(job.state.is_final for job in jobs):
+            self.pause()
+            return
+        job, now = jobs[0], time.time()
+        known = f" as job {job.job_id}" if job.job_id else ""
+        text = f"{job.key} {job.verdict}{known}, {format_seconds(elapsed_s(jobs, now))}"
+        if text != self._shown:
+            self._shown = text
+            self._write(f"\r\x1b[K{text[: click.get_app_dir and _width()]}")
+
+    def say(self, line: str) -> None:
+        """Print *line* for good."""
+        self.pause()
+        click.echo(f"adapter: {line}", err=True)
+
+    def pause(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            self._shown = ""
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns - 1
+
+
+class Live:
+    """A few lines that stay up to date, for many tasks on a terminal."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self._title = title
+        self._jobs: Sequence[Job] = ()
+        self._console = Console(stderr=True, highlight=False)
+        self._live = RichLive(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Show *jobs* until told otherwise."""
+        self._jobs = jobs
+        if not self._live.is_started and not all(job.state.is_final for job in jobs):
+            self._live.start()
+
+    def say(self, line: str) -> None:
+        """Print *line* above."""
+        from rich.text import Text
+
+        self._console.print(Text(f"adapter: {line}"))
+
+    def pause(self) -> None:
+        """Take the lines away."""
+        self._live.stop()
+
+    def _picture(self) -> RenderableType:
+        from rich.text import Text
+
+        now = time.time()
+        lines = [Text(f"{self._title}  {format_seconds(elapsed_s(self._jobs, now))}", style="bold")]
+        tally = counts(self._jobs).items()
+        lines.append(Text("  ").join(Text(f"{count} {state}", style=_STYLES.get(state, "")) for state, count in tally))
+        lines += [_job_line(job, now) for job in _worth_showing(self._jobs)]
+        return Text("\n").join(lines)
+
+
+_STYLES = {"succeeded": "green", "failed": "red", "killed": "yellow", "lost": "red", "running": "cyan"}
+
+
+def _worth_showing(jobs: Sequence[Job]) -> list[Job]:
+    """The last that went wrong, and of those that run the ones that do so for longest."""
+    wrong = sorted((job for job in jobs if has_gone_wrong(job)), key=lambda job: job.ended_at or 0)
+    running = sorted((job for job in jobs if job.state.has_started), key=lambda job: job.started_at or 0)
+    return [*wrong[-MOST_SHOWN // 2 :], *running[:MOST_SHOWN]]
+
+
+def _job_line(job: Job, now: float) -> RenderableType:  # type: ignore[type-arg,unused-ignore]
+    from rich.text import Text
+
+    since = "" if job.state.is_final else f" {format_seconds(now - (job.started_at or now))}"
+    line = Text(f"  {job_title(job)} {verdict_text(job)}{since}", style=_STYLES.get(str(job.state), ""), no_wrap=True)
+    line.truncate(_width(), overflow="ellipsis")
+    return line
+
+
+def has_gone_wrong(job: Job) -> bool:
+    """Whether it ended in any other way than well, files included."""
+    return job.state.is_final and (job.state is not State.SUCCEEDED or bool(job.collect_problem))
+
+
+def display_for(jobs: Sequence[Job], *, title: str, quiet: bool) -> Display:
+    """Return the display that fits: nothing, plain lines, one live line or several."""
+    if quiet:
+        return Silent()
+    if not sys.stderr.isatty():
+        return Lines()
+    return StatusLine() if len(jobs) == 1 else Live(printable(title))

@@ -1,0 +1,190 @@
+"""Driving runs to their end with somebody watching: the loop behind ``run``, ``wait``, ``kill`` and ``logs --follow``."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import click
+
+from adapter.cli.background import leave_driver
+from adapter.cli.display import Display, StatusLine, display_for
+from adapter.cli.follow import follow, write_bytes
+from adapter.cli.interrupt import Interrupts
+from adapter.cli.open import backend_of, open_executor
+from adapter.cli.report import exit_code_of, failure_lines, summary
+from adapter.cli.text import printable, run_data, to_json
+from adapter.core.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adapter.core.job import Job
+    from adapter.execution.executor import Event, Executor
+    from adapter.execution.journal import Journal, RunRecord
+
+LOOK_S = 0.2
+TIMED_OUT = 124
+INTERRUPTED = 130
+
+
+class Ending(Enum):
+    """How watching ended."""
+
+    DONE = "done"
+    DETACHED = "detached"
+    TIMED_OUT = "timed out"
+
+
+@dataclass
+class Watched:
+    """One run that is driven or watched here."""
+
+    record: RunRecord
+    executor: Executor
+    waiter: asyncio.Task[list[Job]] = field(init=False)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Its jobs, as they are known now."""
+        return self.executor.jobs_of(self.record.id)
+
+
+class Watch:
+    """Shows how runs get on until all have ended, time is over, or somebody wants to go."""
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False, timeout_s: float | None = None) -> None:
+        self._quiet, self._as_json, self._timeout_s = quiet, as_json, timeout_s
+        self._display: Display | None = None
+        self._last_byte = b"\n"
+        self._streamed: set[str] = set()
+
+    def on_event(self, event: Event) -> None:
+        """Show what is no mere change of a job's state: something waits, is down, or cannot be read."""
+        if event.what in set(State):
+            return
+        about = f"{event.job.key}: " if event.job else ""
+        self._say(f"{about}{printable(event.text)}")
+
+    async def until_done(self, runs: Sequence[Watched], interrupts: Interrupts) -> int:
+        """Watch *runs*, which are entered executors, to their end and return the exit code."""
+        jobs = [job for run in runs for job in run.jobs]
+        title = ", ".join(f"{run.record.id} on {run.record.backend}" for run in runs)
+        self._display = display_for(jobs, title=title, quiet=self._quiet)
+        for run in runs:
+            run.waiter = asyncio.create_task(run.executor.wait(run.record.id))
+        streams = self._streams(runs) if len(jobs) == 1 and not self._as_json else set()
+        try:
+            ending = await self._loop(runs, streams, interrupts)
+        finally:
+            self._display.pause()
+            for task in {*(run.waiter for run in runs), *streams}:
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+        return await self._told(runs, ending)
+
+    def _streams(self, runs: Sequence[Watched]) -> set[asyncio.Task[None]]:
+        run = next(run for run in runs if run.jobs)
+        job = run.jobs[0]
+        self._streamed.add(job.key)
+        task = follow(run.executor, run.record.id, job.index, ended=run.waiter, write=self._write)
+        return {asyncio.create_task(task)}
+
+    def _write(self, stream: str, data: bytes) -> None:
+        if isinstance(self._display, StatusLine):
+            self._display.pause()
+            self._display.is_over = True
+        self._last_byte = data[-1:]
+        write_bytes(stream, data)
+
+    def _say(self, line: str) -> None:
+        if self._display is None:
+            if not self._quiet:
+                click.echo(f"adapter: {line}", err=True)
+            return
+        if self._last_byte != b"\n" and not self._quiet:
+            click.echo("", err=True)
+            self._last_byte = b"\n"
+        self._display.say(line)
+
+    async def _loop(
+        self, runs: Sequence[Watched], streams: set[asyncio.Task[None]], interrupts: Interrupts
+    ) -> Ending:
+        assert self._display is not None
+        loop = asyncio.get_running_loop()
+        until = None if self._timeout_s is None else loop.time() + self._timeout_s
+        interrupt = asyncio.create_task(interrupts.next())
+        work: set[asyncio.Task[object]] = {*(run.waiter for run in runs), *streams}
+        try:
+            while any(not task.done() for task in work):
+                self._display.show([job for run in runs for job in run.jobs])
+                pending = {task for task in work if not task.done()}
+                await asyncio.wait({*pending, interrupt}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                for task in work:
+                    if task.done():
+                        task.result()  # what stopped the work stops us
+                if interrupt.done():
+                    self._display.pause()
+                    choice = await interrupts.choice(interrupt.result())
+                    if choice == "detach":
+                        return Ending.DETACHED
+                    if choice == "kill":
+                        for run in runs:
+                            run.executor.kill(run.record.id)
+                    interrupt = asyncio.create_task(interrupts.next())
+                if until is not None and loop.time() >= until:
+                    return Ending.TIMED_OUT
+        finally:
+            interrupt.cancel()
+        return Ending.DONE
+
+    async def _told(self, runs: Sequence[Watched], ending: Ending) -> int:
+        jobs = [job for run in runs for job in run.jobs]
+        if self._as_json:
+            data = [run_data(run.record, run.jobs) for run in runs]
+            click.echo(to_json(data[0] if len(data) == 1 else data))
+        if ending is Ending.TIMED_OUT:
+            for run in runs:
+                self._say(f"time is over; run {run.record.id} goes on: adapter wait {run.record.id}")
+            return TIMED_OUT
+        if ending is Ending.DETACHED:
+            return INTERRUPTED
+        for run in runs:
+            if run.jobs:
+                self._say(summary(run.jobs))
+            with_stderr = not {job.key for job in run.jobs} <= self._streamed
+            for line in await failure_lines(run.executor, run.jobs, with_stderr=with_stderr):
+                click.echo(line if self._quiet or line.startswith(" ") else f"adapter: {line}", err=True)
+        return exit_code_of(jobs)
+
+
+async def watch_runs(journal: Journal, records: Sequence[RunRecord], watch: Watch) -> int:
+    """Go on with *records* from the journal, each on its own backend, and return the exit code."""
+    runs = []
+    async with Interrupts() as interrupts:
+        async with AsyncExitStack() as stack:
+            for record in records:
+                executor = open_executor(backend_of(record), journal, watch.on_event)
+                runs.append(Watched(record, await stack.enter_async_context(executor)))
+                executor.adopt(record.id)
+            code = await watch.until_done(runs, interrupts)
+        if code == INTERRUPTED:
+            for run in runs:
+                tell_detached(run.record.id, run.jobs)
+    return code
+
+
+def tell_detached(run: str, jobs: Sequence[Job]) -> None:
+    """Say that *run* goes on without us, and leave a process behind if somebody has to hand over the rest."""
+    waiting = sum(job.state is State.WAITING for job in jobs)
+    if waiting:
+        log = leave_driver(run)
+        click.echo(
+            f"adapter: {waiting} of {len(jobs)} tasks wait for room; a background process hands them over (its log: {log})",
+            err=True,
+        )
+    click.echo(f"adapter: detached; run {run} goes on: adapter wait {run}", err=True)

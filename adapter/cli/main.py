@@ -1,0 +1,178 @@
+"""The command ``adapter``: finds the command that was typed, loads it, and turns errors into a line and an exit code.
+
+Nothing heavy is imported here: ``adapter --help`` loads click and this module, and a command loads what it needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from adapter._version import __version__
+from adapter.errors import AdapterError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+COMMANDS = {
+    "run": ("run", "Run a command or a task file, and wait for it."),
+    "submit": ("run", "Hand over and return: run --detach."),
+    "status": ("status", "Show runs, or the jobs of one run."),
+    "wait": ("wait", "Wait until runs have ended."),
+    "logs": ("logs", "Show what a job wrote."),
+    "kill": ("kill", "End jobs, and wait until they are gone."),
+    "render": ("render", "Dry run: show the script and every command."),
+    "validate": ("validate", "Check backend files and task files."),
+    "backends": ("backends", "List, show and explain backends."),
+    "config": ("config", "Your own configuration file."),
+    "completion": ("completion", "Print the shell completion script."),
+}
+"""Each command: the module of ``adapter.cli`` that has it under its own name, and its line in the list."""
+
+EXIT_CODES = """\
+Exit codes:
+    0  done, and every job succeeded
+    1  something unexpected: please report it
+    2  wrong usage, or a file is wrong
+    3  a task cannot be run as it was asked for
+    4  the machine could not be asked
+    5  a command ran there and said no
+    6  a command's answer cannot be read
+    7  the journal cannot be read or written, or has no such run
+   10  a job failed (a run of a single task: the task's own exit code)
+   11  a job was killed
+   12  a job is lost: nothing is known about its end
+  124  --timeout was over
+  130  interrupted; jobs go on
+"""
+
+
+class AdapterGroup(click.Group):
+    """The commands, loaded when they are used; every expected error becomes one line on standard error."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """Return the names in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
+        """Load the module that has *cmd_name*."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"adapter.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a word that is none gets the nearest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; to run it: adapter run -- {args[0]}"
+            raise click.UsageError(f"no command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the exit codes as they stand."""
+        formatter.write(f"\n{EXIT_CODES}")
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:  # noqa: ANN401 (click's signature)
+        """Run, and exit with the documented code."""
+        code = _guarded(lambda: super(AdapterGroup, self).main(*args, standalone_mode=False, **extra))
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def _guarded(invoke: Any) -> int:  # noqa: ANN401 (a function of click's)
+    """Return the exit code of *invoke*, telling what went wrong in one line."""
+    try:
+        code = invoke()
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except AdapterError as error:
+        return _explained(error)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("adapter: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to say, nobody listens
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 (the last net)
+        return _unexpected(error)
+    return code if isinstance(code, int) else 0
+
+
+def _explained(error: AdapterError) -> int:
+    if is_debugging():
+        _traceback()
+    if isinstance(error, ConfigError) and len(error.problems) > 1:
+        click.echo(f"adapter: {len(error.problems)} problems", err=True)
+        click.echo(str(error), err=True)
+    else:
+        click.echo(f"adapter: {error}", err=True)
+    return error.exit_code
+
+
+def _unexpected(error: Exception) -> int:
+    if is_debugging():
+        _traceback()
+    hint = "" if is_debugging() else "; ADAPTER_DEBUG=1 shows where. Please report it"
+    click.echo(f"adapter: unexpected {type(error).__name__}: {error}{hint}", err=True)
+    return 1
+
+
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def is_debugging() -> bool:
+    """Whether ``--debug`` or ``ADAPTER_DEBUG`` asks for tracebacks."""
+    import logging
+
+    return os.environ.get("ADAPTER_DEBUG", "") not in {"", "0"} or logging.getLogger("adapter").level == logging.DEBUG
+
+
+def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001 (click's signature)
+    if not value:
+        return
+    import logging
+
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("adapter").setLevel(logging.DEBUG)
+
+
+@click.group(cls=AdapterGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="adapter")
+@click.option("--debug", is_flag=True, expose_value=False, callback=_debug, is_eager=True, help="Show tracebacks and log.")
+def cli() -> None:
+    """Submit, monitor and kill jobs on any scheduler that a YAML file describes.
+
+    \b
+    Examples:
+      adapter run -- echo hello
+      adapter run --on cluster --cpu 4 --ram '8 GiB' --input data.csv -- ./analyse data.csv
+      adapter status
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line *args* (``None``: this process's own) and exit."""
+    cli.main(args=None if args is None else list(args), prog_name="adapter")
+    raise AssertionError("click's main exits")

@@ -1,0 +1,122 @@
+"""Opening what a command works on: the journal, a backend, its transport, an executor."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from adapter.config.load import load_backend
+from adapter.config.settings import load_settings, state_dir
+from adapter.core.backend import Backend, backend_from, merge
+from adapter.core.schema import unknown
+from adapter.errors import ConfigError, JournalError
+from adapter.execution.executor import Executor
+from adapter.execution.journal import Journal
+from adapter.transports import transport_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from adapter.core.job import Job
+    from adapter.execution.executor import Event
+    from adapter.execution.journal import RunRecord
+
+LAST_RESORT = "local"
+_JOB_KEY = re.compile(r"^(?P<run>.+?)\.(?P<index>\d+)(?:\.\d+)?$")
+
+
+def journal_path() -> Path:
+    """Return the path of this user's journal."""
+    return state_dir() / "journal.sqlite"
+
+
+def open_journal() -> Journal:
+    """Open this user's journal, made if it is not there."""
+    return Journal.open(journal_path())
+
+
+def choose_backend(on: str | None) -> tuple[str, str]:
+    """Return the name of the backend to use, and why that one."""
+    if on is not None:
+        return on, "--on"
+    settings = load_settings()
+    if settings.default_backend is not None:
+        return settings.default_backend, f"default_backend in {settings.file}"
+    return LAST_RESORT, "no --on, and no default_backend in your configuration"
+
+
+def open_backend(name: str, sets: Sequence[tuple[str, str]] = ()) -> Backend:
+    """Return the backend *name* with its ``values`` changed by *sets*.
+
+    Raises:
+        ConfigError: there is none, a file is wrong, or it has no such value.
+    """
+    backend = load_backend(name).backend
+    if not sets:
+        return backend
+    for key, _ in sets:
+        if key not in backend.values:
+            raise ConfigError(f"--set: {unknown(f'value of backend {backend.name}', key, backend.values)}")
+    values = {key: _typed(text, backend.values[key]) for key, text in sets}
+    document = merge(backend.document, {"values": values})
+    return backend_from(document, name=backend.name, lineage=backend.lineage)
+
+
+def _typed(text: str, before: Any) -> Any:  # noqa: ANN401 (a value of a file)
+    """Return *text* as YAML reads it, or as it is where a text was before."""
+    if isinstance(before, str):
+        return text
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set: {text!r} cannot be read: {error}") from error
+
+
+def backend_of(record: RunRecord) -> Backend:
+    """Return the backend of a run as it was when the run began."""
+    return backend_from(record.document, name=record.backend, lineage=record.lineage)
+
+
+def open_executor(backend: Backend, journal: Journal, on_event: Callable[[Event], None] | None = None) -> Executor:
+    """Return an executor for *backend*, not yet entered."""
+    return Executor(backend, transport=transport_for(backend.connection), journal=journal, on_event=on_event)
+
+
+def find_target(journal: Journal, text: str) -> tuple[RunRecord, int | None]:
+    """Return the run, and the index of the job (``None`` for all), that *text* means: ``RUN`` or ``RUN.INDEX``.
+
+    Raises:
+        JournalError: there is no such run or job, or more than one run begins so.
+    """
+    match = _JOB_KEY.match(text)
+    if match is None or any(text in {run.id, run.name} for run in journal.runs()):
+        return journal.find_run(text), None
+    return journal.find_run(match["run"]), int(match["index"])
+
+
+def find_job(journal: Journal, text: str) -> tuple[RunRecord, Job]:
+    """Return the one job that *text* means: ``RUN.INDEX``, or ``RUN`` for a run of a single task.
+
+    Raises:
+        JournalError: there is no such job, or the run has many.
+    """
+    record, index = find_target(journal, text)
+    jobs = journal.jobs(record.id)
+    if index is None and len(jobs) > 1:
+        raise JournalError(f"run {record.id} has {len(jobs)} jobs; say which: {record.id}.1 to {record.id}.{len(jobs)}")
+    return record, job_at(record, jobs, index or 1)
+
+
+def job_at(record: RunRecord, jobs: Sequence[Job], index: int) -> Job:
+    """Return the job *index* among *jobs*.
+
+    Raises:
+        JournalError: there is none.
+    """
+    for job in jobs:
+        if job.index == index:
+            return job
+    raise JournalError(f"run {record.id} has no job {index}; its jobs are {record.id}.1 to {record.id}.{len(jobs)}")

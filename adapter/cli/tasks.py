@@ -1,0 +1,96 @@
+"""The tasks that a command line asks for: a file, or a command with options."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapter.config.tasks import load_tasks
+from adapter.core.task import Input, Output, Resources, Step, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from adapter.core.backend import Backend
+
+_RESOURCES = ("cpu", "ram_bytes", "disk_bytes", "gpu", "walltime_s", "queue", "account")
+
+
+def tasks_and_name(
+    files: Sequence[str], command: tuple[str, ...] | None, options: Mapping[str, Any], backend: Backend
+) -> tuple[list[Task], str]:
+    """Return the tasks that were asked for and the name of their run.
+
+    Raises:
+        click.UsageError: neither a file nor a command was given, or both, or options that do not fit.
+        ConfigError: the task file is wrong.
+    """
+    if command is not None and not files:
+        if not command:
+            raise click.UsageError("there is no command after --")
+        task = _task(command, options, backend)
+        return [task], task.name
+    if command is not None:
+        raise click.UsageError("give either a task file or a command after --, not both")
+    if not files:
+        raise click.UsageError("give a task file, or a command after --, as in: adapter run -- echo hello")
+    if len(files) > 1 or (not Path(files[0]).exists() and not files[0].endswith((".yaml", ".yml", ".json", ".jsonl"))):
+        raise click.UsageError(f"{files[0]!r} is no task file; to run a command, write it after --: adapter run -- {' '.join(files)}")
+    _refuse_task_options(options)
+    tasks = load_tasks(files[0])
+    name = options.get("name") or (tasks[0].name if len(tasks) == 1 else Path(files[0]).stem)
+    return tasks, name
+
+
+def _refuse_task_options(options: Mapping[str, Any]) -> None:
+    given = [key for key, value in options.items() if key != "name" and value not in {None, ()}]
+    if given:
+        flags = ", ".join("--" + key.removesuffix("_bytes").removesuffix("_s").rstrip("s") for key in given)
+        raise click.UsageError(f"{flags} describe a command after --; in a task file, write it there (under `defaults` for all)")
+
+
+def _task(command: tuple[str, ...], options: Mapping[str, Any], backend: Backend) -> Task:
+    image = options["image"]
+    return Task(
+        steps=(Step(argv=command),),
+        name=options["name"] or Path(command[0]).name or "task",
+        env=dict(options["env"]),
+        workdir=_workdir(options["workdir"], backend),
+        inputs=tuple(_input(text) for text in options["inputs"]),
+        outputs=tuple(_output(text) for text in options["outputs"]),
+        resources=Resources(**{key: options[key] for key in _RESOURCES}),
+        image=image,
+    )
+
+
+def _workdir(folder: str | None, backend: Backend) -> str | None:
+    """A relative folder is seen from here, where here and the target share their files."""
+    if folder is None or folder.startswith("/"):
+        return folder
+    if backend.connection.get("kind", "local") != "local":
+        raise click.UsageError(f"--workdir {folder}: a folder of another machine needs its whole path")
+    return os.path.abspath(folder)  # noqa: PTH100 (Path.resolve would follow links)
+
+
+def _input(text: str) -> Input:
+    path, to = _split(text)
+    if not path or not os.path.lexists(path):
+        raise click.UsageError(f"--input: there is no file or folder {path!r} here")
+    whole = os.path.abspath(path)  # noqa: PTH100 (Path.resolve would follow links)
+    return Input(path=whole, to=to or Path(whole).name)
+
+
+def _output(text: str) -> Output:
+    pattern, to = _split(text)
+    return Output(path=pattern, to=os.path.abspath(to or "."))  # noqa: PTH100 (Path.resolve would follow links)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return the two sides of ``A:B``; a file that is really called ``A:B`` is meant as a whole."""
+    if ":" not in text or os.path.lexists(text):
+        return text, ""
+    left, _, right = text.rpartition(":")
+    return left, right

@@ -1,0 +1,362 @@
+"""Backends from files: found, read, laid over each other, checked; every value traceable to the line that set it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from adapter.config import search
+from adapter.config.document import Document, parse
+from adapter.config.search import Found
+from adapter.core.backend import Backend, backend_from, merge
+from adapter.core.check import problems_in
+from adapter.core.schema import Finding, KeyPath, dotted, form_findings, without, without_echoes, without_nulls
+from adapter.errors import ConfigError, PatternError, Problem, SchemaError, TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_OWN_KEYS = frozenset({"format", "name", "extends", "abstract"})  # said of one file, not of those that extend it
+_ERRORS = {"form": SchemaError, "template": TemplateError, "pattern": PatternError}
+
+
+class Leaf(NamedTuple):
+    """One value of a merged backend and the place that set it."""
+
+    path: str
+    value: Any
+    file: str
+    line: int
+
+
+class BackendEntry(NamedTuple):
+    """One backend on the search path; ``error`` is its first problem, ``None`` if it has none."""
+
+    name: str
+    summary: str
+    file: str
+    abstract: bool
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One file of a backend: what it says (``data``, without what has the wrong form) and where."""
+
+    document: Document
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The files that a merged ``document`` came from, in the order in which they were laid over each other."""
+
+    document: Mapping[str, Any]
+    layers: tuple[Layer, ...]
+
+    def layer_of(self, path: KeyPath) -> Layer:
+        """Return the file that set *path*, or the nearest thing above it: the last one that has it."""
+        while path:
+            for layer in reversed(self.layers):
+                if _has(layer.data, path):
+                    return layer
+            path = path[:-1]
+        return self.layers[-1]
+
+    def problem(self, finding: Finding) -> Problem:
+        """Return *finding* with file, line and column."""
+        return self.layer_of(finding.path).document.problem(finding)
+
+    def leaf(self, path: KeyPath, value: Any) -> Leaf:
+        """Return *value* with the file and line that set it."""
+        document = self.layer_of(path).document
+        return Leaf(dotted(path), value, document.file, document.position(path, at_key=True)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class MergedBackend:
+    """A backend's merged document, abstract or not: what ``explain`` and ``show`` need."""
+
+    name: str
+    lineage: tuple[str, ...]
+    document: Mapping[str, Any]
+    provenance: Provenance
+
+    def explain(self) -> list[Leaf]:
+        """Return every value with the file and line that set it, in the document's order."""
+        return [self.provenance.leaf(path, value) for path, value in _leaves(self.document, ())]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBackend:
+    """A backend ready for use, and where each of its values came from."""
+
+    backend: Backend
+    provenance: Provenance
+
+    def explain(self) -> list[Leaf]:
+        """Return every value with the file and line that set it, in the document's order."""
+        return [self.provenance.leaf(path, value) for path, value in _leaves(self.backend.document, ())]
+
+
+def load_backend(
+    name_or_path: str, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> LoadedBackend:
+    """Return the backend of that name on the search path, or in that file.
+
+    ``None`` for *environ* and *cwd* means this process's own.
+
+    Raises:
+        BackendNotFound: there is none of that name; the message names the nearest, and where was looked.
+        ConfigError: a file is wrong, or the backend is only there to be extended.
+    """
+    merged = load_merged(name_or_path, environ=environ, cwd=cwd)
+    if merged.document.get("abstract"):
+        finding = Finding(
+            path=("abstract",), message=f"backend {merged.name!r} is abstract: write one that extends it, and use that"
+        )
+        raise SchemaError([merged.provenance.problem(finding)])
+    backend = backend_from(merged.document, name=merged.name, lineage=merged.lineage)
+    return LoadedBackend(backend, merged.provenance)
+
+
+def load_merged(
+    name_or_path: str, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> MergedBackend:
+    """Return the merged and checked document of a backend, which may be abstract.
+
+    Raises:
+        BackendNotFound: there is none of that name.
+        ConfigError: a file is wrong.
+    """
+    found = search.candidates(name_or_path, environ, cwd)
+    if not found:
+        raise search.not_found(name_or_path, environ, cwd)
+    reading = _read(found[0], environ, cwd)
+    if reading.problems or reading.merged is None:
+        kinds = reading.kinds
+        raise (_ERRORS[kinds.pop()] if len(kinds) == 1 else ConfigError)(reading.problems)
+    return reading.merged
+
+
+def validate_file(
+    path: str | Path, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> list[Problem]:
+    """Return every problem of the backend file at *path*, and of those that it extends at their own place."""
+    shown = str(path)
+    place = (Path.cwd() if cwd is None else cwd) / Path(shown).expanduser()
+    return _read(Found(shown, place), environ, cwd).problems
+
+
+def list_backends(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> list[BackendEntry]:
+    """Return every backend on the search path by name, a wrong one with its first problem."""
+    first: dict[str, Found] = {}
+    for found in search.every_file(environ, cwd):
+        first.setdefault(found.stem, found)
+    return [_entry(name, first[name], environ, cwd) for name in sorted(first)]
+
+
+def _entry(name: str, found: Found, environ: Mapping[str, str] | None, cwd: Path | None) -> BackendEntry:
+    reading = _read(found, environ, cwd)
+    document = reading.merged.document if reading.merged else {}
+    error = str(reading.problems[0]) if reading.problems else None
+    return BackendEntry(name, document.get("summary", ""), found.shown, bool(document.get("abstract")), error)
+
+
+@functools.cache
+def schema(name: str) -> Mapping[str, Any]:
+    """Return the shipped JSON Schema *name* (``backend``, ``task``, ``config``)."""
+    text = search.shipped("schemas").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def schema_part(name: str, part: str) -> Mapping[str, Any]:
+    """Return one definition of the schema *name*, usable on its own."""
+    whole = schema(name)
+    return {"$ref": f"#/$defs/{part}", "$defs": whole["$defs"]}
+
+
+# ---- one backend and all that it extends -------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What reading one backend file gave. ``is_partial``: a file that it extends is missing or unreadable."""
+
+    environ: Mapping[str, str] | None
+    cwd: Path | None
+    layers: dict[str, Layer] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    refused: list[KeyPath] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
+    is_partial: bool = False
+    merged: MergedBackend | None = None
+
+
+def _read(found: Found, environ: Mapping[str, str] | None, cwd: Path | None) -> _Reading:
+    """Return everything that can be said of the backend in the file *found*."""
+    reading = _Reading(environ, cwd)
+    _add(reading, found, ())
+    if reading.layers:
+        _merge(reading)
+    files = list(dict.fromkeys([found.shown, *(layer.document.file for layer in reading.layers.values())]))
+    reading.problems = sorted(
+        dict.fromkeys(reading.problems),
+        key=lambda one: (files.index(one.file) if one.file in files else len(files), one.line or 0, one.column or 0),
+    )
+    return reading
+
+
+def _add(reading: _Reading, found: Found, chain: tuple[Found, ...]) -> None:
+    """Read *found* and, before it, what it extends. A file that two others extend counts once, where it comes first."""
+    document = _opened(reading, found)
+    if document is None:
+        reading.is_partial = True
+        return
+    findings = form_findings(without_nulls(document.data), schema_part("backend", "file"))
+    reading.refused += [finding.path for finding in findings if not finding.missing]
+    _tell(reading, document, findings)
+    data = without(document.data, findings)
+    data = data if isinstance(data, dict) else {}
+    reading.names.append(str(data.get("name") or found.stem))
+    for path, parent in _parents(data):
+        _extend(reading, (*chain, found), document, path, parent)
+    reading.layers.setdefault(_key(found), Layer(document, data))
+
+
+def _opened(reading: _Reading, found: Found) -> Document | None:
+    try:
+        return with_words(parse(found.place.read_bytes(), found.shown), _MAPPED_WORDS)
+    except ConfigError as error:
+        reading.problems += error.problems
+    except OSError as error:
+        reading.problems.append(Problem(message=f"cannot be read: {error.strerror}", file=found.shown))
+    reading.kinds.add("form")
+    return None
+
+
+def _tell(reading: _Reading, document: Document, findings: Sequence[Finding]) -> None:
+    reading.problems += [document.problem(finding) for finding in findings]
+    reading.kinds |= {finding.kind for finding in findings}
+
+
+def _parents(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    extends = data.get("extends")
+    if isinstance(extends, str):
+        yield ("extends",), extends
+    else:
+        yield from ((("extends", index), name) for index, name in enumerate(extends or ()) if name is not None)
+
+
+def _extend(reading: _Reading, chain: tuple[Found, ...], document: Document, path: KeyPath, parent: str) -> None:
+    found = _find_parent(reading, chain[-1], document, parent)
+    above = [_key(one) for one in chain]
+    message = None
+    if found is None:
+        message = search.not_found_message(parent, reading.environ, reading.cwd)
+        if parent == chain[-1].stem:
+            message = f"no other backend {parent!r} to extend: none comes after this one on the search path"
+    elif _key(found) in above:
+        ring = [one.shown for one in (*chain[above.index(_key(found)) :], found)]
+        message = f"extends goes in a circle: {' -> '.join(ring)}"
+    if message is not None:
+        reading.is_partial = True
+        _tell(reading, document, [Finding(path=path, message=message)])
+    elif found is not None and _key(found) not in reading.layers:
+        _add(reading, found, chain)
+
+
+def _find_parent(reading: _Reading, child: Found, document: Document, name: str) -> Found | None:
+    """Return the file that *child* means by *name*: one that extends its own name means the next one on the path."""
+    if search.is_path(name):
+        beside = child.place.parent / name if isinstance(child.place, Path) else None
+        shown = str(PurePosixPath(child.shown).parent / name)
+        return Found(shown, beside) if beside is not None and beside.is_file() else None
+    options = search.candidates(name, reading.environ, reading.cwd)
+    if name in {child.stem, document.data.get("name")}:
+        keys = [_key(one) for one in options]
+        options = options[keys.index(_key(child)) + 1 :] if _key(child) in keys else options
+    return options[0] if options else None
+
+
+def _key(found: Found) -> str:
+    return str(found.place.resolve()) if isinstance(found.place, Path) else str(found.place)
+
+
+def _merge(reading: _Reading) -> None:
+    """Lay the files over each other and look at the whole."""
+    layers = tuple(reading.layers.values())
+    own = layers[-1].data
+    document: dict[str, Any] = {"format": 1, "name": reading.names[0]}
+    for layer in layers:
+        document = merge(document, {key: value for key, value in layer.data.items() if key not in _OWN_KEYS})
+    if own.get("abstract"):
+        document["abstract"] = True
+    document = without_nulls(document)
+    provenance = Provenance(document, layers)
+    if not reading.is_partial:
+        findings = [] if own.get("abstract") else form_findings(document, schema_part("backend", "complete"))
+        findings = without_echoes([*findings, *problems_in(document)], reading.refused)
+        reading.problems += [provenance.problem(finding) for finding in findings]
+        reading.kinds |= {finding.kind for finding in findings}
+    reading.merged = MergedBackend(reading.names[0], tuple(dict.fromkeys(reading.names)), document, provenance)
+
+
+# ---- walking documents -------------------------------------------------------------------------------------------
+
+
+def _has(data: Any, path: KeyPath) -> bool:
+    for part in path:
+        if isinstance(data, dict) and data.get(str(part)) is not None:
+            data = data[str(part)]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return False
+    return True
+
+
+def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """A list of plain values is one leaf: it is always replaced as a whole."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index))
+    else:
+        yield path, value
+
+
+# ---- words as they were written ----------------------------------------------------------------------------------
+
+Shape = tuple[str | type, ...]
+_MAPPED_WORDS: tuple[Shape, ...] = tuple(
+    (section, key, str, int) for section in ("monitor", "result") for key in ("states", "reasons")
+)
+
+
+def with_words(document: Document, shapes: tuple[Shape, ...]) -> Document:
+    """Return *document* with scalars as they were written wherever a path fits one of *shapes*.
+
+    ``[sleep, 1.10]`` is a command of two words: the second is ``1.10``, not the number that it looks like.
+    """
+    data = without(document.data, ())
+    for path, word in document.words.items():
+        if any(_fits(path, shape) for shape in shapes):
+            *above, last = path
+            holder = functools.reduce(lambda value, part: value[part], above, data)
+            if holder[last] is not None:
+                holder[last] = word
+    return replace(document, data=data)
+
+
+def _fits(path: KeyPath, shape: Shape) -> bool:
+    return len(path) == len(shape) and all(
+        isinstance(part, wanted) if isinstance(wanted, type) else part == wanted
+        for part, wanted in zip(path, shape, strict=True)
+    )

@@ -1,0 +1,150 @@
+"""Tasks from files: one task, a set of tasks, or one task a line (JSON Lines)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from adapter.config.document import Document, parse, parse_json_line
+from adapter.config.load import Shape, schema, with_words
+from adapter.core.check_task import documents_in, filled, task_problems_in
+from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
+from adapter.core.task import Task, task_from
+from adapter.errors import ConfigError, Problem, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_LINE_ENDINGS = (".jsonl", ".ndjson")
+_IN_A_TASK: tuple[Shape, ...] = (
+    ("env", str),
+    ("tags", str),
+    ("command", int),
+    ("command", "argv", int),
+    ("command", "env", str),
+    ("steps", int, int),
+    ("steps", int, "argv", int),
+    ("steps", int, "env", str),
+)
+_WORDS: tuple[Shape, ...] = tuple(
+    (*above, *shape) for above in ((), ("defaults",), ("tasks", int)) for shape in _IN_A_TASK
+)
+
+
+def load_tasks(source: str | Path | TextIO, *, cwd: Path | None = None) -> list[Task]:
+    """Return the tasks in the file (or open stream) *source*.
+
+    The paths of inputs and the folders for outputs are seen from the file's folder, for a stream from *cwd* (``None``
+    is this process's own), and come back absolute.
+
+    Raises:
+        ConfigError: something in it is wrong; every problem has its place.
+    """
+    here = Path.cwd() if cwd is None else cwd
+    content, shown, folder = _content(source, here)
+    problems: list[Problem] = []
+    tasks: list[Task] = []
+    for document in _documents(content, shown, problems):
+        for path, plain, findings in _read(document, folder, problems):
+            problems += [_placed(document, path, finding) for finding in findings]
+            if not problems:
+                tasks.append(task_from(plain))
+    if problems:
+        raise SchemaError(sorted(dict.fromkeys(problems), key=lambda one: (one.line or 0, one.column or 0)))
+    return tasks
+
+
+def _content(source: str | Path | TextIO, here: Path) -> tuple[bytes | str, str, Path]:
+    if not isinstance(source, str | Path):
+        return source.read(), str(getattr(source, "name", "<stream>")), here
+    place = here / Path(source).expanduser()
+    try:
+        return place.read_bytes(), str(source), place.parent
+    except OSError as error:
+        raise ConfigError([Problem(message=f"cannot be read: {error.strerror}", file=str(source))]) from error
+
+
+def _documents(content: bytes | str, shown: str, problems: list[Problem]) -> Iterator[Document]:
+    """Return the documents in *content*: one a line in JSON Lines, one otherwise."""
+    if not shown.endswith(_LINE_ENDINGS):
+        yield parse(content, shown)
+        return
+    text = content if isinstance(content, str) else content.decode("utf-8", "replace")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield parse_json_line(line, shown, number)
+            except ConfigError as error:
+                problems += error.problems
+
+
+def _read(
+    document: Document, folder: Path, problems: list[Problem]
+) -> Iterator[tuple[KeyPath, dict[str, Any], list[Finding]]]:
+    """Return each task in *document*: where it stands, what it says, and what is wrong with it."""
+    document = with_words(document, _WORDS)
+    form = form_findings(without_nulls(document.data), schema("task"))
+    problems += [document.problem(finding) for finding in form]
+    sound = without(document.data, form)
+    if not isinstance(sound, dict):
+        return
+    refused = {finding.path for finding in form if not finding.missing}
+    for path, written in documents_in(sound):
+        plain = with_absolute_paths(without_nulls(written), folder)
+        findings = [*task_problems_in(plain), *_missing_files(plain)]
+        yield path, plain, without_echoes(findings, {_below(place, path) for place in refused} - {None})  # type: ignore[arg-type]
+
+
+def _below(place: KeyPath, path: KeyPath) -> KeyPath | None:
+    """Return *place* as seen from the task at *path*; what the defaults say is said of every task."""
+    if place[:1] == ("defaults",) and path:
+        return place[1:]
+    return place[len(path) :] if place[: len(path)] == path and place != path else None
+
+
+def _placed(document: Document, path: KeyPath, finding: Finding) -> Problem:
+    """Return *finding* at its place in the task at *path*, or in the defaults if they say it."""
+    whole = (*path, *finding.path)
+    in_defaults = ("defaults", *finding.path)
+    if path and finding.path and not _stands(document, whole, path) and in_defaults in document.marks:
+        whole = in_defaults
+    return document.problem(finding, path=whole)
+
+
+def _stands(document: Document, whole: KeyPath, path: KeyPath) -> bool:
+    return whole in document.marks or whole[: len(path) + 1] in document.marks
+
+
+def with_absolute_paths(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return *document* with inputs and outputs in their long form and their paths here absolute."""
+    changed = dict(document)
+    if "inputs" in changed:
+        changed["inputs"] = [_input(entry, folder) for entry in changed["inputs"]]
+    if "outputs" in changed:
+        changed["outputs"] = [_output(entry, folder) for entry in changed["outputs"]]
+    return changed
+
+
+def _input(entry: Any, folder: Path) -> Any:
+    if entry is None:
+        return None
+    long = filled(entry)
+    return {**long, "path": _absolute(long["path"], folder)} if "path" in long else long
+
+
+def _output(entry: Any, folder: Path) -> Any:
+    if entry is None:
+        return None
+    long = {"path": entry} if isinstance(entry, str) else dict(entry)
+    return {**long, "to": _absolute(long.get("to", "."), folder)}
+
+
+def _absolute(path: str, folder: Path) -> str:
+    # Links stay as they are, and `..` is left to the file system: folding it would be wrong behind a link.
+    return str(folder.absolute() / Path(path).expanduser())
+
+
+def _missing_files(document: Mapping[str, Any]) -> Iterator[Finding]:
+    for index, entry in enumerate(document.get("inputs") or ()):
+        if isinstance(entry, dict) and "path" in entry and not Path(entry["path"]).exists():
+            yield Finding(path=("inputs", index, "path"), message=f"no input file {entry['path']}")

@@ -1,0 +1,121 @@
+"""A process that runs twenty jobs and is killed with SIGKILL at one named point: ``python -m tests.crash.victim FOLDER BACKEND POINT``.
+
+The points are set by a transport and a journal that wrap the real ones; the product knows nothing of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapter.execution.executor import Executor
+from adapter.execution.journal import Journal
+from adapter.transports.local import LocalTransport
+from tests.crash.story import backend_for, tasks_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from adapter.core.job import Job
+    from adapter.errors import CompletedCommand
+    from adapter.transports.base import Download
+
+POINTS = {
+    "intent_written": "the run is in the journal, nothing has left the process",
+    "before_submit": "the jobs are marked as leaving, the submit batch has not been sent",
+    "inside_submit": "the submit batch is half done on the target",
+    "after_submit": "the scheduler has all jobs, the journal has no job id",
+    "receipts_half_journaled": "half of the job ids are in the journal",
+    "before_first_poll": "all job ids are in the journal",
+    "after_monitor": "the monitor answered, the journal has not heard of it",
+    "after_result": "accounting or the exit files were read, the verdicts are not written",
+    "verdicts_half_journaled": "a poll's verdicts are just being written",
+    "before_collect": "all jobs have ended, nothing has been brought back",
+    "inside_collect": "some of the files have been brought back",
+    "after_collect": "all files are here, the journal does not say so",
+    "answer_lost": "the target's shell dies between the scheduler's yes and the receipt, and we with it",
+}
+
+
+def die() -> None:
+    """End this process as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingTransport(LocalTransport):
+    """Dies at the points that have to do with the target."""
+
+    def __init__(self, folder: Path, point: str) -> None:
+        super().__init__()
+        self._folder, self._point = folder, point
+
+    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+        submits, polls = "# submit /" in stdin, "# probe" in stdin
+        if (submits and self._point == "before_submit") or (polls and self._point == "before_first_poll"):
+            die()
+        if submits and self._point == "inside_submit":
+            running = asyncio.create_task(super().run(command, stdin=stdin, timeout_s=timeout_s))
+            while len(list(self._folder.glob("workspace/*/*/submit.1/exit_code"))) < 5:
+                await asyncio.sleep(0.002)
+            die()
+            await running
+        if submits and self._point == "answer_lost":
+            asyncio.get_running_loop().call_later(0.5, die)  # the shell dies by its own hand: story.LOSING_SUBMIT
+        completed = await super().run(command, stdin=stdin, timeout_s=timeout_s)
+        if submits and self._point == "after_submit":
+            die()
+        if (polls and self._point == "after_monitor") or ("--parsable2" in stdin and self._point == "after_result"):
+            die()
+        return completed
+
+    async def get(self, downloads: Sequence[Download]) -> list[list[str]]:
+        if self._point == "before_collect":
+            die()
+        if self._point == "inside_collect":
+            await super().get(downloads[: len(downloads) // 2])
+            die()
+        brought = await super().get(downloads)
+        if self._point == "after_collect":
+            die()
+        return brought
+
+
+class DyingJournal(Journal):
+    """Dies at the points that have to do with the journal."""
+
+    point = ""
+
+    def add_run(self, run: object, jobs: Iterable[Job]) -> None:
+        super().add_run(run, jobs)  # type: ignore[arg-type]
+        if self.point == "intent_written":
+            die()
+
+    def save(self, jobs: Iterable[Job]) -> None:
+        jobs = list(jobs)
+        if self.point == "receipts_half_journaled" and any(job.job_id for job in jobs):
+            numbers = [job.index for job in jobs]
+            if max(numbers) >= 10:
+                die()
+        if self.point in {"verdicts_half_journaled", "after_result"} and any(job.state.is_final for job in jobs):
+            if self.point == "verdicts_half_journaled":
+                super().save(jobs[: len(jobs) // 2])
+            die()
+        super().save(jobs)
+
+
+async def main(folder: Path, backend_name: str, point: str) -> None:
+    journal = DyingJournal.open(folder / "journal.sqlite")
+    journal.point = point
+    transport = DyingTransport(folder, point)
+    backend = backend_for(backend_name, folder, losing_answers=point == "answer_lost")
+    async with Executor(backend, transport=transport, journal=journal) as executor:
+        run = await executor.submit(tasks_for(folder), name="crash")
+        await executor.wait(run)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))

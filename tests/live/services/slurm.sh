@@ -1,0 +1,345 @@
+#!/bin/bash
+# Real Slurm on one Debian 12 machine: root, no systemd, Debian's packages. Two clusters side by side:
+#   acct   slurmdbd + MariaDB, cgroup-enforced memory: sacct answers, OOM kills are real
+#   nodb   no database: scontrol and squeue only, and jobs leave the queue quickly
+# See README.md beside this file.
+set -euo pipefail
+umask 022 # an ordinary user must be able to read slurm.conf and reach the spool directory
+
+live="${ADAPTER_LIVE_DIR:-/var/tmp/adapter-live}"
+node="$(hostname -s)"
+user=jobu     # the ordinary user of the tests
+deadline_s=60 # for each thing waited for; all of them take under 10 s on 2 cores
+declare -A pid_of # of the daemons this run has started
+export PATH="$PATH:/usr/sbin:/sbin" # a plain user's PATH has no sbin, and `su` without `-` keeps it
+
+# mariadb-server-core instead of mariadb-server: the binaries, without a second server that apt starts on port 3306.
+packages=(slurm-client slurmctld slurmd slurmdbd slurm-wlm-mysql-plugin munge mariadb-server-core mariadb-client-core procps util-linux passwd)
+
+usage="usage: slurm.sh install | up acct|nodb | down [acct|nodb] | env acct|nodb"
+
+main() {
+    case "$*" in
+        install) need_root; install_packages ;;
+        "up acct" | "up nodb") need_root; pick "$2"; one_at_a_time; up ;;
+        down) need_root; one_at_a_time; for cluster in acct nodb; do pick "$cluster"; down; done ;;
+        "down acct" | "down nodb") need_root; pick "$2"; one_at_a_time; down ;;
+        "env acct" | "env nodb") pick "$2"; echo "export SLURM_CONF=$SLURM_CONF" ;;
+        *) echo "$usage" >&2; exit 2 ;;
+    esac
+}
+
+# --- the four verbs -------------------------------------------------------------------------------------------------
+
+install_packages() {
+    local missing=() package try
+    for package in "${packages[@]}"; do
+        [[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" == installed ]] || missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    say "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # DPkg::Lock::Timeout does not cover the lock on the package lists, so another apt-get at work is waited for here.
+    for try in 1 2 3 4 5 6; do
+        apt-get -q update && break
+        ((try < 6)) || die "apt-get update failed $try times"
+        sleep 10
+    done
+    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}" </dev/null
+}
+
+up() {
+    command -v slurmctld >/dev/null || die "Slurm is not installed; run: $0 install"
+    if healthy; then
+        say "already up"
+        return
+    fi
+    local began=$SECONDS
+    down
+    # Job ids, the database and the spool belong together: a half-dead cluster is never patched up, it starts from nothing.
+    rm -rf "${dir:?}"
+    mkdir -p "$dir"/{log,state,spool,run}
+    getent passwd "$user" >/dev/null || useradd -m -s /bin/bash "$user"
+    usermod -p '*' "$user" # not '!': sshd with UsePAM=no calls such an account locked
+    slurm_conf >"$SLURM_CONF"
+    cgroup_conf >"$dir/cgroup.conf"
+    start_munge
+    [[ $cluster == nodb ]] || start_database
+    start slurmctld slurmctld -D -f "$SLURM_CONF"
+    start slurmd slurmd -D -f "$SLURM_CONF" -N "$node"
+    wait_until "node $node to be usable" node_usable slurmctld slurmd
+    [[ $cluster == nodb ]] || wait_until "slurmctld to register with slurmdbd" registered slurmdbd slurmctld
+    say "up after $((SECONDS - began)) s"
+}
+
+# Leaves the directory, logs included, to be read. Nothing ends in an orderly way: that takes 10 s and more, asks daemons
+# that may be dead already, and what they would save is thrown away by the next `up`.
+down() {
+    [[ -n "$(all_of_ours)" ]] || return 0
+    local _ pid
+    for _ in {1..40}; do
+        # First whatever could start another job.
+        kill_all "$(ours slurmctld slurmscriptd slurmd slurmdbd mariadbd munged)"
+        # A job outlives its slurmstepd: take it while slurmstepd, stopped, still shows whose it is. Each task leads a group.
+        for pid in $(ours slurmstepd); do
+            kill -STOP "$pid" 2>/dev/null || continue
+            kill_all "$(pgrep -P "$pid" | sed 's/^/-/')"
+            kill_all "$pid"
+        done
+        sleep 0.25
+        [[ -n "$(all_of_ours)" ]] || break
+    done
+    [[ -z "$(all_of_ours)" ]] || die "these processes do not die: $(all_of_ours | tr '\n' ' ')"
+    # Nobody is left to remove the jobs' cgroups, and the next job 1 would find the old one's counters.
+    [[ $cluster == nodb ]] || find /sys/fs/cgroup/*/"slurm_$node" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
+    say "down"
+}
+
+# --- the daemons ----------------------------------------------------------------------------------------------------
+
+# One munge for each cluster, on its own socket, so that neither depends on the machine's own.
+start_munge() {
+    # munged refuses a socket directory others may write to, and a key others may read.
+    install -d -o munge -g munge "$dir/munge"
+    runuser -u munge -- mungekey --create --keyfile="$dir/munge/key"
+    start munged setpriv --reuid=munge --regid=munge --clear-groups munged --foreground --key-file="$dir/munge/key" --socket="$munge_socket" \
+        --pid-file="$dir/munge/pid" --seed-file="$dir/munge/seed" --log-file="$dir/munge/munged.log"
+    wait_until "munge" munge_answers munged
+}
+
+start_database() {
+    # The database user is root and its password is nothing: it listens on a socket only root can reach.
+    install -d -m 700 "$dir/mysql"
+    cat >"$dir/my.cnf" <<X
+[mariadbd]
+user=root
+datadir=$dir/mysql
+socket=$dir/mysql/sock
+pid-file=$dir/mysql/pid
+skip-networking
+skip-grant-tables
+# Slurm's accounting guide asks for the second; it wants more of the first, which a few thousand jobs do not need.
+innodb_buffer_pool_size=256M
+innodb_lock_wait_timeout=900
+# The disk of a test machine is slow and its data is worth nothing.
+innodb_flush_log_at_trx_commit=0
+X
+    mariadb-install-db --no-defaults --user=root --datadir="$dir/mysql" --skip-test-db >"$dir/log/mariadb-install-db.log" 2>&1 ||
+        die_with_log "mariadb-install-db failed" mariadb-install-db
+    start mariadbd mariadbd --defaults-file="$dir/my.cnf"
+    wait_until "MariaDB" database_answers mariadbd
+    slurmdbd_conf >"$dir/slurmdbd.conf"
+    chmod 600 "$dir/slurmdbd.conf" # slurmdbd refuses to start otherwise
+    # libmariadb's variable for "localhost"; slurmdbd.conf has no word for a socket.
+    start slurmdbd env MYSQL_UNIX_PORT="$dir/mysql/sock" slurmdbd -D
+    wait_until "sacctmgr to answer" sacctmgr_answers slurmdbd
+    sacctmgr -iQ add cluster acct >/dev/null
+    sacctmgr -iQ add account lab Description=lab Organization=lab >/dev/null
+    sacctmgr -iQ add user root account=lab >/dev/null
+    sacctmgr -iQ add user "$user" account=lab >/dev/null
+}
+
+# start NAME COMMAND...: in a session of its own, with nothing of the caller's: neither its environment (slurmd hands its
+# own to jobs), nor its output (a pipe kept open makes the caller's reader wait for ever), nor the lock on descriptor 9.
+start() {
+    local name="$1"
+    shift
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SLURM_CONF="$SLURM_CONF" \
+        setsid "$@" </dev/null >>"$dir/log/$name.out" 2>&1 9>&- &
+    pid_of[$name]=$!
+    disown
+}
+
+daemons() { # the ones that must be running
+    [[ $cluster == nodb ]] || echo mariadbd slurmdbd
+    echo munged slurmctld slurmd
+}
+
+# Our processes: a Slurm, munge or MariaDB daemon that has a file below $dir open. Pid files lie after a restart.
+ours() { # NAME...
+    local name pid
+    for name in "$@"; do
+        for pid in $(pgrep -x "$name"); do
+            if readlink "/proc/$pid"/fd/* 2>/dev/null | grep -q "^$dir/"; then echo "$pid"; fi
+        done
+    done
+}
+
+# slurmscriptd is slurmctld's child, slurmstepd is slurmd's (one for each running job).
+all_of_ours() { ours slurmctld slurmscriptd slurmd slurmstepd slurmdbd mariadbd munged; }
+
+kill_all() { # PIDS: one word, a line each; -PID is a process group
+    local pid
+    for pid in $1; do kill -KILL -- "$pid" 2>/dev/null || true; done
+}
+
+# --- is it there yet? -----------------------------------------------------------------------------------------------
+
+healthy() {
+    local daemon _
+    # A changed slurm.conf in this script is a reason to start anew.
+    cmp -s "$SLURM_CONF" <(slurm_conf) && cmp -s "$dir/cgroup.conf" <(cgroup_conf) || return 1
+    for daemon in $(daemons); do [[ -n "$(ours "$daemon")" ]] || return 1; done
+    # It may only be busy, and being wrong here costs somebody their jobs: ask more than once.
+    for _ in 1 2 3; do
+        if node_usable && { [[ $cluster == nodb ]] || registered; }; then return 0; fi
+        sleep 1
+    done
+    return 1
+}
+
+munge_answers() { timeout 5 munge --socket="$munge_socket" --no-input >/dev/null; }
+database_answers() { timeout 5 mariadb --no-defaults --socket="$dir/mysql/sock" -e 'create database if not exists slurm_acct_db'; }
+sacctmgr_answers() { timeout 5 sacctmgr -nP show cluster >/dev/null; }
+registered() { [[ "$(timeout 5 sacctmgr -nP show cluster acct format=ControlPort)" == "$port" ]]; }
+# A trailing mark on the state ("idle*") means that the node does not answer.
+node_usable() { timeout 5 sinfo -h -p main -o %T | grep -qxE 'idle|mixed|allocated|completing'; }
+
+wait_until() { # WHAT PREDICATE DAEMON...
+    local what="$1" predicate="$2" end=$((SECONDS + deadline_s)) daemon
+    shift 2
+    until "$predicate" 2>/dev/null; do
+        for daemon in "$@"; do
+            kill -0 "${pid_of[$daemon]}" 2>/dev/null || die_with_log "$daemon ended while waiting for $what" "$daemon"
+        done
+        ((SECONDS < end)) || die_with_log "waited $deadline_s s for $what" "$@"
+        sleep 0.2
+    done
+}
+
+# --- configuration --------------------------------------------------------------------------------------------------
+
+pick() { # CLUSTER
+    cluster="$1"
+    dir="$live/slurm-$cluster"
+    munge_socket="$dir/munge/socket"
+    # slurmctld's port; slurmd and slurmdbd have the two after it.
+    case $cluster in acct) port=26817 ;; nodb) port=27817 ;; esac
+    export SLURM_CONF="$dir/slurm.conf"
+}
+
+slurm_conf() {
+    cat <<X
+ClusterName=$cluster
+SlurmctldHost=$node(127.0.0.1)
+SlurmctldPort=$port
+SlurmdPort=$((port + 1))
+AuthType=auth/munge
+AuthInfo=socket=$munge_socket
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool
+SlurmctldPidFile=$dir/run/slurmctld.pid
+SlurmdPidFile=$dir/run/slurmd.pid
+SlurmctldLogFile=$dir/log/slurmctld.log
+SlurmdLogFile=$dir/log/slurmd.log
+JobCompType=jobcomp/filetxt
+JobCompLoc=$dir/log/jobcomp.txt
+
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=100
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=5
+KillWait=5
+OverTimeLimit=0
+ReturnToService=2
+MaxJobCount=20000
+MaxArraySize=10001
+# The caller's limits may be higher than slurmd's own; each job would then say so on its standard error.
+PropagateResourceLimits=NONE
+
+# More than the machine has: what is tested is the scheduler, not the processor.
+SlurmdParameters=config_overrides
+NodeName=$node NodeAddr=127.0.0.1 CPUs=64 Boards=1 SocketsPerBoard=1 CoresPerSocket=64 ThreadsPerCore=1 RealMemory=10000 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=short Nodes=ALL Default=NO MaxTime=00:10:00 State=UP
+PartitionName=down Nodes=ALL Default=NO MaxTime=INFINITE State=DOWN
+
+X
+    case $cluster in
+        acct) cat <<X ;;
+MinJobAge=30
+ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup
+JobAcctGatherType=jobacct_gather/cgroup
+JobAcctGatherFrequency=task=2
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort=$((port + 2))
+# To slurmdbd this is the munge socket: slurm.conf(5). sacctmgr does not take it from AuthInfo.
+AccountingStoragePass=$munge_socket
+AccountingStoreFlags=job_comment,job_script,job_env
+X
+        nodb) cat <<X ;;
+# Short, so that a test need not wait long to see a job that the queue has forgotten.
+MinJobAge=10
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+X
+    esac
+}
+
+cgroup_conf() {
+    cat <<X
+CgroupPlugin=cgroup/v1
+CgroupMountpoint=/sys/fs/cgroup
+CgroupAutomount=yes
+ConstrainCores=no
+ConstrainRAMSpace=yes
+ConstrainSwapSpace=no
+ConstrainDevices=no
+X
+}
+
+slurmdbd_conf() {
+    cat <<X
+AuthType=auth/munge
+AuthInfo=socket=$munge_socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort=$((port + 2))
+SlurmUser=root
+LogFile=$dir/log/slurmdbd.log
+PidFile=$dir/run/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageLoc=slurm_acct_db
+X
+}
+
+# --- odds and ends --------------------------------------------------------------------------------------------------
+
+# Two test runs on one machine must not start, or stop, the same cluster at once.
+one_at_a_time() {
+    mkdir -p "$live"
+    exec 9>"$live/slurm.lock"
+    flock -w 300 9 || die "another slurm.sh has held $live/slurm.lock for 300 s"
+}
+
+need_root() { ((EUID == 0)) || die "must run as root"; }
+
+say() { echo "slurm.sh${cluster:+ $cluster}: $*" >&2; }
+
+die() {
+    say "ERROR: $*"
+    exit 1
+}
+
+die_with_log() { # MESSAGE DAEMON...
+    local name file
+    say "ERROR: $1"
+    shift
+    for name in "$@"; do
+        for file in "$dir/log/$name.out" "$dir/log/$name.log" "$dir/$name/$name.log"; do
+            [[ -s $file ]] || continue
+            echo "--- last lines of $file" >&2
+            tail -n 25 "$file" >&2
+        done
+    done
+    exit 1
+}
+
+main "$@"

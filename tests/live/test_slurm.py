@@ -1,0 +1,316 @@
+"""The table that every scheduler has to pass, on a real Slurm: once with accounting, once without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from adapter.config.load import load_backend
+from adapter.core.backend import Backend, backend_from, merge
+from adapter.core.state import Reason, State
+from adapter.core.task import Output, Resources, Step, Task
+from adapter.execution.executor import Executor
+from adapter.execution.journal import Journal
+from adapter.transports.local import LocalTransport
+from tests.crash.story import assert_nothing_lost_or_doubled, crash, survive
+from tests.crash.victim import POINTS
+from tests.live.conftest import slurm_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from adapter.core.job import Job
+    from adapter.errors import CompletedCommand
+
+CLUSTERS = ["acct", "nodb"]
+SMALL = Resources(cpu=1, ram_bytes=50 * 1024**2)
+
+
+@dataclass
+class CountingTransport(LocalTransport):
+    """Keeps the text of every ``run``."""
+
+    conf: str = ""
+    runs: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(environment={**os.environ, "SLURM_CONF": self.conf})
+
+    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+        self.runs.append(stdin)
+        return await super().run(command, stdin=stdin, timeout_s=timeout_s)
+
+    def count(self, pattern: str) -> int:
+        return sum(bool(re.search(pattern, run)) for run in self.runs)
+
+
+def slurm(cluster: str, folder: Path, **changes: object) -> Backend:
+    loaded = load_backend("slurm").backend
+    accounting: dict[str, object] = {"result": None} if cluster == "nodb" else {}
+    document = merge(loaded.document, {"workspace": str(folder / "workspace"), **accounting, **changes})
+    return backend_from(document, name="slurm", lineage=loaded.lineage)
+
+
+def task(name: str, shell: str, *native: str, resources: Resources = SMALL, **rest: object) -> Task:
+    return Task(name=name, steps=(Step(shell=shell),), native={"slurm": native}, resources=resources, **rest)  # type: ignore[arg-type]
+
+
+TABLE: dict[str, Task] = {
+    "exit_0": task("exit 0", "echo out; echo err >&2"),
+    "exit_3": task("exit 3", "exit 3"),
+    "exit_200": task("exit 200", "exit 200"),
+    "signal": task("signal", "kill -9 $$"),
+    "wrapper_killed": task("wrapper killed", "kill -9 $PPID $$"),
+    "allowed": task("allowed", "exit 3", allowed_exit_codes=(0, 3)),
+    "time_limit": task("time limit", "sleep 600", resources=Resources(cpu=1, ram_bytes=50 * 1024**2, walltime_s=60)),
+    "out_of_memory": task("out of memory", "head -c 300m /dev/zero | tail >/dev/null"),
+    "held": task("held", "true", "--hold"),
+    "killed_queued": task("killed queued", "true", "--begin=now+1hour"),
+    "killed_running": task("killed running", "trap 'exit 0' TERM; sleep 600 & wait"),
+    "killed_stubborn": task("killed stubborn", "trap '' TERM; sleep 600; sleep 600"),
+    "cancelled_by_other": task("cancelled by other", "sleep 600"),
+    "dependency": task("dependency", "true", "--dependency=afterok:FAILING"),
+    "bad_partition": task("bad partition", "true", resources=Resources(queue="nosuch")),
+    "hostile_name": task("a 'b\" $(touch x) `e` | & \\ ; é", "true"),
+    "missing_output": task("missing output", "true", outputs=(Output(path="nothing.txt", to="."),)),
+}
+HELD, QUEUED = {"held"}, {"killed_queued"}
+KILLED_BY_US = ("held", "killed_queued", "killed_running", "killed_stubborn")
+
+
+async def run_table(cluster: str, folder: Path) -> dict[str, list[Job]]:
+    """Run the whole table at once; return the states that each job went through, the last one whole."""
+    conf = slurm_conf(cluster)
+    environment = {**os.environ, "SLURM_CONF": conf}
+    failing = subprocess.run(
+        ["sbatch", "--parsable", "--output=/dev/null", "--wrap", "exit 1"],
+        env=environment, capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    tasks = [
+        task(each.name, each.steps[0].shell or "", *(o.replace("FAILING", failing) for o in each.native["slurm"]))
+        if name == "dependency" else each
+        for name, each in TABLE.items()
+    ]  # fmt: skip
+    seen: dict[str, list[Job]] = {name: [] for name in TABLE}
+    journal = Journal.open(folder / "journal.sqlite")
+    transport = CountingTransport(conf=conf)
+    async with Executor(slurm(cluster, folder), transport=transport, journal=journal) as executor:
+        run = await executor.submit(tasks)
+        acted = False
+        async for jobs in executor.watch(run):
+            for name, job in zip(TABLE, jobs, strict=True):
+                seen[name].append(job)
+            now = {name: job.state for name, job in zip(TABLE, jobs, strict=True)}
+            running = ("killed_running", "killed_stubborn", "cancelled_by_other")
+            if not acted and all(now[name] is State.RUNNING for name in running) and now["held"] is State.HELD:
+                acted = True
+                for name in KILLED_BY_US:
+                    executor.kill(run, list(TABLE).index(name) + 1)
+                job_id = jobs[list(TABLE).index("cancelled_by_other")].job_id
+                subprocess.run(["scancel", str(job_id)], env=environment, check=True)
+        seen["exit_0"].append(executor.jobs_of(run)[0])
+        out, _ = await executor.read_log(executor.jobs_of(run)[0], "stdout")
+        err, _ = await executor.read_log(executor.jobs_of(run)[0], "stderr")
+        assert (out, err) == ("out\n", "err\n")
+    return seen
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[Job]]]:
+    """Both clusters' tables, run at the same time: they mostly wait for a walltime."""
+
+    async def both() -> list[dict[str, list[Job]]]:
+        runs = (run_table(cluster, tmp_path_factory.mktemp(cluster)) for cluster in CLUSTERS)
+        return await asyncio.wait_for(asyncio.gather(*runs), 300)
+
+    return dict(zip(CLUSTERS, asyncio.run(both()), strict=True))
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize(
+    ("name", "state", "reason", "exit_code", "signal_number"),
+    [
+        pytest.param("exit_0", State.SUCCEEDED, None, 0, None, id="exit 0"),
+        pytest.param("exit_3", State.FAILED, Reason.EXIT_CODE, 3, None, id="exit 3"),
+        pytest.param("exit_200", State.FAILED, Reason.EXIT_CODE, 200, None, id="an exit code that accounting gets wrong"),
+        pytest.param("signal", State.FAILED, Reason.SIGNAL, 137, 9, id="a signal"),
+        pytest.param("wrapper_killed", State.FAILED, Reason.SIGNAL, 137, 9, id="a signal that leaves no exit file"),
+        pytest.param("allowed", State.SUCCEEDED, None, 3, None, id="an allowed exit code"),
+        pytest.param("held", State.KILLED, Reason.KILLED_BY_USER, None, None, id="killed while held"),
+        pytest.param("killed_queued", State.KILLED, Reason.KILLED_BY_USER, None, None, id="killed while queued"),
+        pytest.param("cancelled_by_other", State.KILLED, Reason.KILLED_BY_OTHER, 143, 15, id="cancelled by someone else"),
+        pytest.param("dependency", State.FAILED, Reason.DEPENDENCY, None, None, id="a dependency never satisfied"),
+        pytest.param("bad_partition", State.FAILED, Reason.SUBMIT_REFUSED, None, None, id="a refused submit"),
+        pytest.param("hostile_name", State.SUCCEEDED, None, 0, None, id="a hostile name"),
+        pytest.param("missing_output", State.SUCCEEDED, None, 0, None, id="a missing output"),
+    ],
+)
+def test_a_job_ends_as_it_did(
+    tables: dict[str, dict[str, list[Job]]], cluster: str, name: str, state: State, reason: Reason | None,
+    exit_code: int | None, signal_number: int | None,
+) -> None:  # fmt: skip
+    job = tables[cluster][name][-1]
+    assert (job.state, job.reason, job.exit_code, job.signal) == (state, reason, exit_code, signal_number)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_job_over_its_walltime_failed_for_that(tables: dict[str, dict[str, list[Job]]], cluster: str) -> None:
+    job = tables[cluster]["time_limit"][-1]
+    assert (job.state, job.reason) == (State.FAILED, Reason.TIME_LIMIT)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("name", ["killed_running", "killed_stubborn"])
+def test_a_running_job_that_we_kill_is_killed_even_if_it_handles_the_signal(
+    tables: dict[str, dict[str, list[Job]]], cluster: str, name: str
+) -> None:
+    job = tables[cluster][name][-1]
+    assert (job.state, job.reason) == (State.KILLED, Reason.KILLED_BY_USER)
+
+
+def test_out_of_memory_is_recognised_where_the_machine_enforces_it(tables: dict[str, dict[str, list[Job]]]) -> None:
+    job = tables["acct"]["out_of_memory"][-1]
+    assert (job.state, job.reason) == (State.FAILED, Reason.OUT_OF_MEMORY)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_held_job_is_shown_as_held(tables: dict[str, dict[str, list[Job]]], cluster: str) -> None:
+    assert State.HELD in {job.state for job in tables[cluster]["held"]}
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_refusal_carries_the_schedulers_own_words(tables: dict[str, dict[str, list[Job]]], cluster: str) -> None:
+    assert "invalid partition specified: nosuch" in tables[cluster]["bad_partition"][-1].message
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_missing_output_is_said(tables: dict[str, dict[str, list[Job]]], cluster: str) -> None:
+    assert tables[cluster]["missing_output"][-1].collect_problem == "declared outputs are missing: nothing.txt"
+
+
+def test_with_accounting_the_peak_of_memory_is_known(tables: dict[str, dict[str, list[Job]]]) -> None:
+    assert (tables["acct"]["killed_running"][-1].usage.peak_ram_bytes or 0) > 0
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_200_jobs_travel_in_a_handful_of_batches(cluster: str, tmp_path: Path) -> None:
+    transport = CountingTransport(conf=slurm_conf(cluster))
+
+    async def burst() -> list[Job]:
+        journal = Journal.open(tmp_path / "journal.sqlite")
+        async with Executor(slurm(cluster, tmp_path), transport=transport, journal=journal) as executor:
+            run = await executor.submit([task(f"burst {n}", f"exit {n % 2}") for n in range(200)])
+            return await asyncio.wait_for(executor.wait(run), 180)
+
+    jobs = asyncio.run(burst())
+    assert [job.exit_code for job in jobs] == [0, 1] * 100
+    polls, submits = transport.count("# probe"), transport.count("# submit /")
+    assert submits == 2
+    assert sum(run.count("squeue --noheader --states=all --Format=") for run in transport.runs) == polls
+    results = transport.count("sacct")
+    assert results <= polls if cluster == "acct" else results == 0
+    assert len(transport.runs) == 1 + submits + polls + results, "prepare, submits, polls, accounting: nothing else"
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_a_job_that_ended_and_was_purged_while_nobody_looked_is_judged_by_its_exit_file(cluster: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "SLURM_CONF": slurm_conf(cluster)}
+
+    async def begin() -> tuple[str, list[Job]]:
+        transport = CountingTransport(conf=environment["SLURM_CONF"])
+        journal = Journal.open(tmp_path / "journal.sqlite")
+        async with Executor(slurm(cluster, tmp_path), transport=transport, journal=journal) as executor:
+            run = await executor.submit([task("three", "exit 3"), task("zero", "exit 0")])
+            return run, await executor.handed_over(run)
+
+    async def finish(run: str) -> list[Job]:
+        transport = CountingTransport(conf=environment["SLURM_CONF"])
+        journal = Journal.open(tmp_path / "journal.sqlite")
+        async with Executor(slurm(cluster, tmp_path), transport=transport, journal=journal) as executor:
+            executor.adopt(run)
+            return await asyncio.wait_for(executor.wait(run), 120)
+
+    run, jobs = asyncio.run(begin())
+    ids = [str(job.job_id) for job in jobs]
+    until = time.monotonic() + 150
+    while time.monotonic() < until:
+        listed = subprocess.run(
+            ["squeue", "--noheader", "--states=all", "--format=%i"], env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+        if not set(ids) & set(listed):
+            break
+        time.sleep(1)
+    assert not set(ids) & set(listed), "the scheduler still remembers the jobs"
+    ended = asyncio.run(finish(run))
+    assert [(job.state, job.exit_code) for job in ended] == [(State.FAILED, 3), (State.SUCCEEDED, 0)]
+
+
+def test_a_scheduler_that_hangs_for_a_while_fails_no_job(tmp_path: Path) -> None:
+    conf = slurm_conf("nodb")
+    controller = next(
+        int(pid)
+        for pid in os.listdir("/proc")
+        if pid.isdigit() and f"slurmctld\0-D\0-f\0{conf}" in _command_line(pid)
+    )
+    said: list[str] = []
+
+    async def hang() -> list[Job]:
+        journal = Journal.open(tmp_path / "journal.sqlite")
+        transport = CountingTransport(conf=conf)
+        backend = slurm("nodb", tmp_path)
+        async with Executor(backend, transport=transport, journal=journal, on_event=lambda e: said.append(e.what)) as executor:
+            run = await executor.submit([task(f"through {n}", "sleep 3; exit 4") for n in range(5)])
+            await executor.handed_over(run)
+            os.kill(controller, signal.SIGSTOP)
+            try:
+                async with asyncio.timeout(90):
+                    while "monitor_failed" not in said:
+                        await asyncio.sleep(0.2)
+            finally:
+                os.kill(controller, signal.SIGCONT)
+            return await asyncio.wait_for(executor.wait(run), 120)
+
+    jobs = asyncio.run(hang())
+    assert [(job.state, job.exit_code) for job in jobs] == [(State.FAILED, 4)] * 5
+
+
+def _command_line(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("point", list(POINTS))
+def test_after_a_kill_at_any_point_the_scheduler_has_seen_each_job_exactly_once(
+    point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", slurm_conf("acct"))
+    crash(tmp_path, "slurm", point)
+    jobs = survive(tmp_path, "slurm")
+    assert_nothing_lost_or_doubled(tmp_path, jobs)
+    assert _jobs_in_accounting(jobs) == sorted(str(job.job_id) for job in jobs)
+
+
+def _jobs_in_accounting(jobs: Sequence[Job]) -> list[str]:
+    """Every job id that Slurm's database has under one of the tokens: the scheduler's own count."""
+    tokens = {job.token for job in jobs}
+    until, ids = time.monotonic() + 20, []
+    while time.monotonic() < until and len(ids) < len(jobs):
+        rows = subprocess.run(
+            ["sacct", "--allusers", "--noheader", "--parsable2", "--allocations", "--starttime=now-1hour",
+             "--format=JobID,Comment"], capture_output=True, text=True, check=True,
+        ).stdout.splitlines()  # fmt: skip
+        ids = sorted(row.split("|")[0] for row in rows if row.split("|")[1] in tokens)
+        time.sleep(0.2)
+    return ids
