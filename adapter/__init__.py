@@ -1,0 +1,68 @@
+"""Describe a scheduler in YAML; submit, monitor and kill through it, here or over SSH.
+
+The public names, each loaded when it is first used: ``import adapter`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adapter._version import __version__
+    from adapter.api import Session, connect, run
+    from adapter.config.load import load_backend
+    from adapter.config.tasks import load_tasks
+    from adapter.core.backend import Backend
+    from adapter.core.job import Job, Usage
+    from adapter.core.state import Reason, State
+    from adapter.core.task import Input, Output, Resources, Step, Task
+    from adapter.errors import AdapterError, CompletedCommand
+    from adapter.execution.executor import Event, Executor
+    from adapter.execution.journal import Journal
+    from adapter.transports.base import Download, Transport, Upload
+    from adapter.transports.dry_run import DryRunTransport
+    from adapter.transports.local import LocalTransport
+    from adapter.transports.scripted import ScriptedTransport
+
+_HOMES = {
+    "AdapterError": "errors",
+    "Backend": "core.backend",
+    "CompletedCommand": "errors",
+    "Download": "transports.base",
+    "DryRunTransport": "transports.dry_run",
+    "Event": "execution.executor",
+    "Executor": "execution.executor",
+    "Input": "core.task",
+    "Job": "core.job",
+    "Journal": "execution.journal",
+    "LocalTransport": "transports.local",
+    "Output": "core.task",
+    "Reason": "core.state",
+    "Resources": "core.task",
+    "ScriptedTransport": "transports.scripted",
+    "Session": "api",
+    "State": "core.state",
+    "Step": "core.task",
+    "Task": "core.task",
+    "Transport": "transports.base",
+    "Upload": "transports.base",
+    "Usage": "core.job",
+    "__version__": "_version",
+    "connect": "api",
+    "load_backend": "config.load",
+    "load_tasks": "config.tasks",
+    "run": "api",
+}
+
+__all__ = [
+    "AdapterError", "Backend", "CompletedCommand", "Download", "DryRunTransport", "Event", "Executor", "Input", "Job",
+    "Journal", "LocalTransport", "Output", "Reason", "Resources", "ScriptedTransport", "Session", "State", "Step",
+    "Task", "Transport", "Upload", "Usage", "__version__", "connect", "load_backend", "load_tasks", "run",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'adapter' has no attribute {name!r}")
+    return getattr(import_module(f"adapter.{_HOMES[name]}"), name)

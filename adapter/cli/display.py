@@ -15,7 +15,7 @@ from adapter.core.units import format_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
+    from rich.text import Text
 
     from adapter.core.job import Job
 
@@ -63,10 +63,10 @@ class Lines:
 
     def show(self, jobs: Sequence[Job]) -> None:
         """Print how many jobs are in which state, if that changed and it is time."""
-        text = counts_text(jobs)
+        text = counts_text(jobs) if len(jobs) > 1 else "".join(f"{job.key} {job.verdict}" for job in jobs)
         now = time.monotonic()
-        is_over = all(job.state.is_final for job in jobs)
-        if text == self._last or is_over or now < self._next_at:
+        is_news = any(job.state is not State.WAITING for job in jobs) and not all(job.state.is_final for job in jobs)
+        if text == self._last or not is_news or now < self._next_at:
             return
         self._last, self._next_at = text, now + self._wait_s
         self._wait_s = min(self._wait_s * 1.2, _MOST_BETWEEN_S)
@@ -97,7 +97,7 @@ class StatusLine:
         text = f"{job.key} {job.verdict}{known}, {format_seconds(elapsed_s(jobs, now))}"
         if text != self._shown:
             self._shown = text
-            self._write(f"\r\x1b[K{text[: click.get_app_dir and _width()]}")
+            self._write(f"\r\x1b[K{text[: _width()]}")
 
     def say(self, line: str) -> None:
         """Print *line* for good."""
@@ -149,7 +149,7 @@ class Live:
         """Take the lines away."""
         self._live.stop()
 
-    def _picture(self) -> RenderableType:
+    def _picture(self) -> Text:
         from rich.text import Text
 
         now = time.time()
@@ -170,7 +170,7 @@ def _worth_showing(jobs: Sequence[Job]) -> list[Job]:
     return [*wrong[-MOST_SHOWN // 2 :], *running[:MOST_SHOWN]]
 
 
-def _job_line(job: Job, now: float) -> RenderableType:  # type: ignore[type-arg,unused-ignore]
+def _job_line(job: Job, now: float) -> Text:
     from rich.text import Text
 
     since = "" if job.state.is_final else f" {format_seconds(now - (job.started_at or now))}"

@@ -1,4 +1,4 @@
-"""Driving runs to their end with somebody watching: the loop behind ``run``, ``wait``, ``kill`` and ``logs --follow``."""
+"""Driving runs to their end with somebody watching: the loop behind ``run`` and ``wait``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -111,14 +111,12 @@ class Watch:
             self._last_byte = b"\n"
         self._display.say(line)
 
-    async def _loop(
-        self, runs: Sequence[Watched], streams: set[asyncio.Task[None]], interrupts: Interrupts
-    ) -> Ending:
+    async def _loop(self, runs: Sequence[Watched], streams: set[asyncio.Task[None]], interrupts: Interrupts) -> Ending:
         assert self._display is not None
         loop = asyncio.get_running_loop()
         until = None if self._timeout_s is None else loop.time() + self._timeout_s
         interrupt = asyncio.create_task(interrupts.next())
-        work: set[asyncio.Task[object]] = {*(run.waiter for run in runs), *streams}
+        work: set[asyncio.Task[Any]] = {*(run.waiter for run in runs), *streams}
         try:
             while any(not task.done() for task in work):
                 self._display.show([job for run in runs for job in run.jobs])
@@ -183,8 +181,6 @@ def tell_detached(run: str, jobs: Sequence[Job]) -> None:
     waiting = sum(job.state is State.WAITING for job in jobs)
     if waiting:
         log = leave_driver(run)
-        click.echo(
-            f"adapter: {waiting} of {len(jobs)} tasks wait for room; a background process hands them over (its log: {log})",
-            err=True,
-        )
+        text = f"{waiting} of {len(jobs)} tasks wait for room; a background process hands them over"
+        click.echo(f"adapter: {text} (its log: {log})", err=True)
     click.echo(f"adapter: detached; run {run} goes on: adapter wait {run}", err=True)

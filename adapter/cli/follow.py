@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
-
-import click
+import sys
+from typing import TYPE_CHECKING, Any
 
 from adapter.errors import TransportError
 
@@ -21,7 +20,7 @@ _MOST_FAILURES = 5
 
 def write_bytes(stream: str, data: bytes) -> None:
     """Write *data* to our own standard output or error at once."""
-    target = click.get_binary_stream("stderr" if stream == "stderr" else "stdout")
+    target = (sys.stderr if stream == "stderr" else sys.stdout).buffer
     target.write(data)
     target.flush()
 
@@ -31,12 +30,13 @@ async def follow(
     run: str,
     index: int,
     *,
-    ended: asyncio.Future[object],
+    ended: asyncio.Future[Any],
     write: Callable[[str, bytes], None] = write_bytes,
     streams: Sequence[str] = STREAMS,
+    offset: int = 0,
 ) -> None:
-    """Copy what job *index* of *run* writes until it has *ended* and all of it was copied."""
-    offsets = dict.fromkeys(streams, 0)
+    """Copy what job *index* of *run* writes from byte *offset* on, until it has *ended* and all of it was copied."""
+    offsets = dict.fromkeys(streams, offset)
     wait_s, failures = _SOONEST_S, 0
     while True:
         job = next(job for job in executor.jobs_of(run) if job.index == index)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -64,10 +64,16 @@ class Interrupts:
         loop = asyncio.get_running_loop()
         line: asyncio.Future[str] = loop.create_future()
         stdin = sys.stdin.fileno()
-        loop.add_reader(stdin, lambda: line.done() or line.set_result(os.read(stdin, 1000).decode(errors="replace")))
+
+        def read() -> None:
+            if not line.done():
+                line.set_result(os.read(stdin, 1000).decode(errors="replace"))
+
+        loop.add_reader(stdin, read)
         again = asyncio.create_task(self.next())
+        both: set[asyncio.Future[Any]] = {line, again}
         try:
-            await asyncio.wait({line, again}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             return (line.result() or None) if line.done() and not again.done() else None
         finally:
             loop.remove_reader(stdin)

@@ -69,7 +69,9 @@ class AdapterGroup(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; a word that is none gets the nearest."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
@@ -88,15 +90,17 @@ class AdapterGroup(click.Group):
         """Write the exit codes as they stand."""
         formatter.write(f"\n{EXIT_CODES}")
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:  # noqa: ANN401 (click's signature)
+    def main(  # type: ignore[override]  # click's overloads say the same in more words
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
         """Run, and exit with the documented code."""
-        code = _guarded(lambda: super(AdapterGroup, self).main(*args, standalone_mode=False, **extra))
+        code = _guarded(lambda: super(AdapterGroup, self).main(args, standalone_mode=False, **extra))
         if standalone_mode:
             sys.exit(code)
         return code
 
 
-def _guarded(invoke: Any) -> int:  # noqa: ANN401 (a function of click's)
+def _guarded(invoke: Any) -> int:
     """Return the exit code of *invoke*, telling what went wrong in one line."""
     try:
         code = invoke()
@@ -160,9 +164,11 @@ def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # 
 
 @click.group(cls=AdapterGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="adapter")
-@click.option("--debug", is_flag=True, expose_value=False, callback=_debug, is_eager=True, help="Show tracebacks and log.")
+@click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_debug, is_eager=True, help="Show tracebacks and log."
+)
 def cli() -> None:
-    """Submit, monitor and kill jobs on any scheduler that a YAML file describes.
+    r"""Submit, monitor and kill jobs on any scheduler that a YAML file describes.
 
     \b
     Examples:

@@ -63,7 +63,7 @@ def open_backend(name: str, sets: Sequence[tuple[str, str]] = ()) -> Backend:
     return backend_from(document, name=backend.name, lineage=backend.lineage)
 
 
-def _typed(text: str, before: Any) -> Any:  # noqa: ANN401 (a value of a file)
+def _typed(text: str, before: Any) -> Any:
     """Return *text* as YAML reads it, or as it is where a text was before."""
     if isinstance(before, str):
         return text

@@ -26,7 +26,7 @@ class CommandAfterDashes(click.Command):
             args = args[:at]
         return super().parse_args(ctx, args)
 
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """Show both forms."""
         return ["[OPTIONS]", "TASKS.yaml | [OPTIONS] -- COMMAND..."]
 
@@ -44,7 +44,7 @@ class Amount(click.ParamType[int]):
         self.name = name
         self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return *value* in inside units."""
         if isinstance(value, int):
             return value
@@ -63,7 +63,7 @@ class Pair(click.ParamType[tuple[str, str]]):
 
     name = "key=value"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         """Return key and value."""
         if isinstance(value, tuple):
             return value
@@ -99,14 +99,22 @@ def complete_run(_ctx: click.Context, _param: click.Parameter, start: str) -> li
 def on_option(function: F) -> F:
     """Add ``--on``."""
     return click.option(
-        "--on", metavar="NAME", shell_complete=complete_backend, help="Backend: a name from `adapter backends list`, or a file."
+        "--on",
+        metavar="NAME",
+        shell_complete=complete_backend,
+        help="Backend: a name from `adapter backends list`, or a file.",
     )(function)
 
 
 def set_option(function: F) -> F:
     """Add ``--set``."""
     return click.option(
-        "--set", "sets", type=PAIR, multiple=True, metavar="KEY=VALUE", help="Set one of the backend's `values`; may be repeated."
+        "--set",
+        "sets",
+        type=PAIR,
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set one of the backend's `values`; may be repeated.",
     )(function)
 
 

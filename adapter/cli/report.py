@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from adapter.cli.display import has_gone_wrong
-from adapter.cli.text import counts_text, elapsed_s, job_title, printable, verdict_text
+from adapter.cli.text import counts_text, elapsed_s, job_title, printable, run_time_s, verdict_text
 from adapter.core.state import State
 from adapter.core.units import format_seconds
 from adapter.errors import JobFailed, JobKilled, JobLost, TransportError
@@ -42,9 +42,10 @@ def exit_code_of(jobs: Sequence[Job]) -> int:
 
 def summary(jobs: Sequence[Job]) -> str:
     """Return one line for a run that has ended."""
-    took = format_seconds(elapsed_s(jobs, 0))
     if len(jobs) == 1:
-        return f"{jobs[0].key} {verdict_text(jobs[0])} ({took})"
+        ran_s = run_time_s(jobs[0], 0)
+        return f"{jobs[0].key} {verdict_text(jobs[0])}" + (f" ({format_seconds(ran_s)})" if ran_s is not None else "")
+    took = format_seconds(elapsed_s(jobs, 0))
     return f"run {jobs[0].run}: {counts_text(jobs)} ({took})"
 
 

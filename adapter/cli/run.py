@@ -27,7 +27,7 @@ _FILES = click.argument("files", nargs=-1, type=click.Path(), metavar="TASKS.yam
 @click.option("--detach", is_flag=True, help="Return once the jobs are handed over; print the run's id.")
 @json_option
 @quiet_option
-def run(files: tuple[str, ...], detach: bool, **options: Any) -> int:  # noqa: ANN401 (click's options)
+def run(files: tuple[str, ...], detach: bool, **options: Any) -> int:
     r"""Run a command, or the tasks in a file, and wait for it.
 
     A single task's output comes out here as if it ran here, and its exit code becomes ours. Jobs do not end with this
@@ -49,7 +49,7 @@ def run(files: tuple[str, ...], detach: bool, **options: Any) -> int:  # noqa: A
 @set_option
 @json_option
 @quiet_option
-def submit(files: tuple[str, ...], **options: Any) -> int:  # noqa: ANN401 (click's options)
+def submit(files: tuple[str, ...], **options: Any) -> int:
     r"""Hand over a command, or the tasks in a file, print the run's id and return: run --detach.
 
     \b
@@ -68,7 +68,7 @@ def _run(
     detach: bool,
     as_json: bool,
     quiet: bool,
-    **task: Any,  # noqa: ANN401 (click's options)
+    **task: Any,
 ) -> int:
     import asyncio
 

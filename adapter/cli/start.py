@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from adapter.core.task import Task
 
 
-async def start(
-    backend: Backend, tasks: Sequence[Task], name: str, *, detach: bool, as_json: bool, quiet: bool
-) -> int:
+async def start(backend: Backend, tasks: Sequence[Task], name: str, *, detach: bool, as_json: bool, quiet: bool) -> int:
     """Run *tasks* on *backend* and return the exit code; with *detach*, return once they are handed over."""
     journal = open_journal()
     watch = Watch(quiet=quiet, as_json=as_json)
@@ -54,6 +52,6 @@ def _say_handed_over(run: str, jobs: Sequence[Job], *, quiet: bool) -> None:
     if quiet:
         return
     if log:
-        text = f"{len(jobs) - waiting} of {len(jobs)} tasks are handed over; a background process does the rest (its log: {log})"
-        click.echo(f"adapter: {text}", err=True)
+        text = f"{len(jobs) - waiting} of {len(jobs)} tasks are handed over; a background process does the rest"
+        click.echo(f"adapter: {text} (its log: {log})", err=True)
     click.echo(f"adapter: next: adapter status {run}", err=True)

@@ -38,7 +38,9 @@ def tasks_and_name(
     if not files:
         raise click.UsageError("give a task file, or a command after --, as in: adapter run -- echo hello")
     if len(files) > 1 or (not Path(files[0]).exists() and not files[0].endswith((".yaml", ".yml", ".json", ".jsonl"))):
-        raise click.UsageError(f"{files[0]!r} is no task file; to run a command, write it after --: adapter run -- {' '.join(files)}")
+        raise click.UsageError(
+            f"{files[0]!r} is no task file; to run a command, write it after --: adapter run -- {' '.join(files)}"
+        )
     _refuse_task_options(options)
     tasks = load_tasks(files[0])
     name = options.get("name") or (tasks[0].name if len(tasks) == 1 else Path(files[0]).stem)
@@ -49,7 +51,9 @@ def _refuse_task_options(options: Mapping[str, Any]) -> None:
     given = [key for key, value in options.items() if key != "name" and value not in {None, ()}]
     if given:
         flags = ", ".join("--" + key.removesuffix("_bytes").removesuffix("_s").rstrip("s") for key in given)
-        raise click.UsageError(f"{flags} describe a command after --; in a task file, write it there (under `defaults` for all)")
+        raise click.UsageError(
+            f"{flags} describe a command after --; in a task file, write it there (under `defaults` for all)"
+        )
 
 
 def _task(command: tuple[str, ...], options: Mapping[str, Any], backend: Backend) -> Task:

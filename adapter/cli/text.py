@@ -28,7 +28,8 @@ _ORDER = (
 def printable(text: str) -> str:
     """Return *text* without control characters, which could do things to a terminal; lines and tabs stay."""
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in {"Cc", "Cf", "Cs"} and c not in "\n\t" else c for c in text
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in {"Cc", "Cf", "Cs"} and c not in "\n\t" else c
+        for c in text
     )
 
 
@@ -137,6 +138,6 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def to_json(data: Any) -> str:  # noqa: ANN401 (any plain data)
+def to_json(data: Any) -> str:
     """Return *data* as JSON for people and programs."""
     return json.dumps(data, indent=2, ensure_ascii=False)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adapter.core.schema import Finding
 
 MOST_BYTES = 50_000_000
+_MOST_DEPTH = 100
 _SPARE_COPIES = 10_000  # values that aliases may add to a file beyond ten times what is written in it
 
 
@@ -151,9 +152,18 @@ def parse(content: bytes | str, file: str) -> Document:
 
 def _compose(text: str) -> yaml.Node | None:
     try:
+        _refuse_depth(text)  # libyaml's composer recurses in C: a deep file would end the process
         return _FastLoader(text).get_single_node()  # type: ignore[no-any-return]
     except yaml.YAMLError:
         return _Loader(text).get_single_node()  # for its words, and for what libyaml is too strict about
+
+
+def _refuse_depth(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_FastLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_DEPTH:
+            raise RecursionError
 
 
 def parse_json_line(line: str, file: str, number: int) -> Document:
@@ -328,12 +338,13 @@ class _Reader:
             if key.tag == f"{_TAG}merge":
                 merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
                 continue
-            if key.value in entries:
-                line = entries[key.value][0].start_mark.line + 1
+            name = _joined_surrogates(key.value)
+            if name in entries:
+                line = entries[name][0].start_mark.line + 1
                 raise _problem(
-                    f"duplicate key {key.value!r}; it stands in line {line} already", key.start_mark, self._file
+                    f"duplicate key {name!r}; it stands in line {line} already", key.start_mark, self._file
                 )
-            entries[key.value] = (key, value)
+            entries[name] = (key, value)
         for below in merged:
             self._guard(below)
             self._above.add(id(below))

@@ -123,7 +123,9 @@ def _outputs(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _whole(document: Mapping[str, Any]) -> Iterator[Finding]:
     """What only shows once the task is made: asked last, because it tells one mistake at a time."""
-    if any(None in (document.get(key) or ()) for key in ("steps", "inputs", "outputs")):
+    if any(None in (document.get(key) or ()) for key in ("steps", "inputs", "outputs")) or any(
+        isinstance(entry, dict) and "path" not in entry for entry in document.get("outputs") or ()
+    ):
         return  # an entry of the wrong form was taken out: there is no task to make
     path = ("name",) if "name" in document else ()
     yield from _tried(path, lambda: task_from(document))

@@ -50,7 +50,7 @@ def parse_exit_file(text: str) -> ExitReport | None:
 
 
 def signal_in(exit_code: int) -> int | None:
-    """Return the signal in a shell's *exit_code*: POSIX shells report death by signal n as 128+n; 64 is the last signal.
+    """Return the signal in a shell's *exit_code*: POSIX shells report death by signal n as 128+n; 64 is the last.
 
     >>> signal_in(137), signal_in(3), signal_in(255)
     (9, None, None)
@@ -67,6 +67,6 @@ def _whole(text: str | None) -> int | None:
 
 
 def _shell_time(text: str | None) -> float | None:
-    """Return the seconds in ``1m2.50s``, as the ``times`` builtin prints them (POSIX, "Shell Command Language", times)."""
+    """Return the seconds in ``1m2.50s``, as the ``times`` builtin prints them (POSIX, "times")."""
     match = re.fullmatch(r"(\d+)m(\d+(?:[.,]\d+)?)s", text or "")
     return int(match[1]) * 60 + float(match[2].replace(",", ".")) if match else None

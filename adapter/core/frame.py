@@ -29,14 +29,17 @@ def frame(commands: Sequence[str], nonce: str, *, begin_within_s: float | None =
         lines += [
             f"{mark} '{number} start'; {mark} '{number} start' >&2",
             f"( eval {shlex.quote(command)} ) </dev/null",
-            f'{mark} "{number} end $?"; {mark} \'{number} end\' >&2',
+            f"{mark} \"{number} end $?\"; {mark} '{number} end' >&2",
         ]
     return "\n".join([*lines, "exit 0", "}", ""])
 
 
 def commands_in(script: str) -> list[str]:
     """Return the commands that :func:`frame` put into *script*: what a stand-in for a machine answers one by one."""
-    return [shlex.split(quoted)[0] for quoted in re.findall(r"^\( eval (.*?) \) </dev/null$", script, re.DOTALL | re.MULTILINE)]
+    return [
+        shlex.split(quoted)[0]
+        for quoted in re.findall(r"^\( eval (.*?) \) </dev/null$", script, re.DOTALL | re.MULTILINE)
+    ]
 
 
 def answered(script: str, answers: Sequence[CompletedCommand]) -> tuple[str, str]:

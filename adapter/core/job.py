@@ -33,10 +33,10 @@ class Usage:
 class Job:
     """One submission of a task.
 
-    Times are seconds since the epoch on this machine, ``None`` for "not yet". ``job_id`` is the scheduler's name for it,
-    ``None`` until it is known. ``left_since`` is when the scheduler was first seen without it, or with its end;
-    ``exit_seen_at`` when its exit file was first seen. ``submit_try`` counts how often handing it over was begun anew after it was
-    certain that the try before had made no job. ``collected`` is whether its files are here.
+    Times are seconds since the epoch on this machine, ``None`` for "not yet". ``job_id`` is the scheduler's name for
+    it, ``None`` until it is known. ``left_since`` is when the scheduler was first seen without it, or with its end;
+    ``exit_seen_at`` when its exit file was first seen. ``submit_try`` counts how often handing it over was
+    begun anew after it was certain that the try before had made no job. ``collected`` is whether its files are here.
     """
 
     run: str
@@ -82,7 +82,7 @@ class Job:
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", self.task.name).strip("-.")[:40] or "task"
         return f"{self.index:04d}-{slug}" + (f".{self.attempt}" if self.attempt > 1 else "")
 
-    def but(self, **changes: Any) -> Job:  # noqa: ANN401 (typed by the fields)
+    def but(self, **changes: Any) -> Job:
         """Return this job with *changes*."""
         return replace(self, **changes)
 

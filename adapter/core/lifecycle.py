@@ -39,8 +39,9 @@ class Evidence:
 class Patience:
     """How long to wait for better evidence, in seconds.
 
-    ``gone_after_s``: absent from good answers and no exit file, until lost. ``settle_s``: for an exit file or accounting
-    that lags behind the scheduler's word. ``overdue_s``: an exit file is there and the scheduler still says running.
+    ``gone_after_s``: absent from good answers and no exit file, until lost. ``settle_s``: for an exit file or
+    accounting that lags behind the scheduler's word. ``overdue_s``: an exit file is there and the scheduler still
+    says running.
     """
 
     gone_after_s: float = 60.0
@@ -75,7 +76,7 @@ def _word(seen: Observation | None, job: Job) -> str | None:
 
 
 def _still_there(job: Job, seen: Observation, evidence: Evidence, now: float, patience: Patience) -> Job:
-    if seen.stuck:
+    if seen.stuck and not (job.state.has_started and not patience.requeues):
         return job.but(
             state=State.HELD,
             reason=seen.reason,
@@ -84,7 +85,7 @@ def _still_there(job: Job, seen: Observation, evidence: Evidence, now: float, pa
             kill_requested_at=job.kill_requested_at or now,
         )
     state, reason = seen.state, seen.reason
-    if state is State.UNKNOWN:
+    if state is State.UNKNOWN or seen.stuck:  # what has started is not stuck, whatever is said of it
         state, reason = job.state, job.reason
     elif state in _QUEUE_STATES and job.state.has_started:
         state, reason = (state, Reason.REQUEUED) if patience.requeues else (job.state, job.reason)
@@ -155,7 +156,10 @@ def _vanished(job: Job) -> Job:
 
 def _by_report(job: Job, report: ExitReport, now: float) -> Job:
     job = job.but(
-        exit_code=report.exit_code, signal=report.signal, usage=report.usage.or_else(job.usage), ended_at=job.ended_at or now
+        exit_code=report.exit_code,
+        signal=report.signal,
+        usage=report.usage.or_else(job.usage),
+        ended_at=job.ended_at or now,
     )
     if report.reason is not None:
         return job.but(state=State.FAILED, reason=report.reason)
@@ -165,7 +169,7 @@ def _by_report(job: Job, report: ExitReport, now: float) -> Job:
 
 
 def _ended_at_walltime(job: Job, report: ExitReport) -> bool:
-    """Whether the task was ended by a signal when its walltime was over: what a scheduler without a memory leaves of it."""
+    """Whether a signal ended the task when its walltime was over: what a scheduler without a memory leaves of it."""
     walltime_s, wall_s = job.task.resources.walltime_s, report.usage.wall_s
     if walltime_s is None or wall_s is None or report.signal not in _LIMIT_SIGNALS or job.kill_sent_at is not None:
         return False

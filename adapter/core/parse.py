@@ -64,7 +64,7 @@ def parse_job_id(pattern: re.Pattern[str], completed: CompletedCommand) -> str:
 
 
 def classify(backend: Backend, completed: CompletedCommand) -> str | None:
-    """Return the error class (``transient``, ``limit``, ...) of what *completed* printed; ``None`` for no known words."""
+    """Return the error class (``transient``, ...) of what *completed* printed; ``None`` for no known words."""
     text = completed.stdout + "\n" + completed.stderr
     for kind, patterns in backend.errors.items():
         if any(pattern.search(text) for pattern in patterns):

@@ -1,7 +1,8 @@
 """Submit through a receipt: the shell text that hands a job over at most once per try, and the reading of its answer.
 
-On the target a try is the folder ``submit.N`` in the job's directory. Making it is atomic, so of any number of processes
-only one goes on to the scheduler. The answer is kept in it before it is sent back: asking again returns the receipt.
+On the target a try is the folder ``submit.N`` in the job's directory. Making it is atomic, so of any number of
+processes only one goes on to the scheduler. The answer is kept in it before it is sent back: asking again returns the
+receipt.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapter.core.exit_file import ExitReport, parse_exit_file
+from adapter.core.render import ID_NOT_LEARNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +29,8 @@ _ANSWERED, _CANNOT_WRITE, _BEGUN, _INTERRUPTED, _NEVER = 0, 73, 75, 76, 77  # wh
 class Handover(StrEnum):
     """How a try stands.
 
-    ``ANSWERED``: there is a receipt. ``BEGUN``: another process is at it. ``INTERRUPTED``: it began, its process is gone,
-    and no answer was kept. ``NEVER``: it never began. ``UNWRITABLE``: the job's directory cannot be written.
+    ``ANSWERED``: there is a receipt. ``BEGUN``: another process is at it. ``INTERRUPTED``: it began, its process is
+    gone, and no answer was kept. ``NEVER``: it never began. ``UNWRITABLE``: the job's directory cannot be written.
     """
 
     ANSWERED = "answered"
@@ -47,12 +49,13 @@ class Receipt:
 
 
 def submit_step(job: Job, rendered: RenderedJob, end_mark: str) -> str:
-    """Return the shell text that submits *job* once. *end_mark* is a word that stands alone on no line of the script."""
+    """Return the shell text that submits *job* once. *end_mark* stands alone on no line of the script."""
     assert job.directory is not None
     attempt = f"submit.{job.submit_try}"
+    directory = shlex.quote(job.directory)
     return f"""\
-{_SUBMIT} {shlex.quote(job.directory)} {attempt}
-(umask 077 && mkdir -p {shlex.quote(job.directory + "/work")}) && cd {shlex.quote(job.directory)} || exit {_CANNOT_WRITE}
+{_SUBMIT} {directory} {attempt}
+(umask 077 && mkdir -p {directory}/work) && cd {directory} || exit {_CANNOT_WRITE}
 if why=$(mkdir {attempt} 2>&1); then
     echo "$(uname -n) $$" >{attempt}/by &&
     cat >script <<'{end_mark}' &&
@@ -119,7 +122,9 @@ def probe_step(jobs: Sequence[Job]) -> str:
     for number, job in enumerate(jobs):
         directory = shlex.quote(job.directory or "")
         if job.job_id is None or job.submit_try > 1:
-            lines.append(f"if [ -h {directory}/job_id ]; then echo @{number}; echo by $(readlink {directory}/job_id); fi")
+            lines.append(
+                f"if [ -h {directory}/job_id ]; then echo @{number}; echo by $(readlink {directory}/job_id); fi"
+            )
         lines.append(f"if [ -f {directory}/exit ]; then echo @{number}; cat {directory}/exit; fi")
     return "\n".join(lines)
 
@@ -142,7 +147,8 @@ def read_probe(stdout: str, jobs: Sequence[Job]) -> dict[str, Probe]:
         key = jobs[int(number)].key
         by = re.match(r"by (\S+)$", text.strip())
         earlier = probes.get(key, Probe())
-        probes[key] = Probe(by[1] if by else earlier.job_id, None if by else parse_exit_file(text))
+        job_id = by[1] if by and by[1] != ID_NOT_LEARNT else earlier.job_id
+        probes[key] = Probe(job_id, None if by else parse_exit_file(text))
     return probes
 
 
@@ -151,7 +157,7 @@ _SUBMIT, _RECEIPT, _PROBE = "# submit", "# receipt", "# probe"
 
 
 def step_kind(command: str) -> tuple[str, list[str]]:
-    """Return which step *command* is (``submit``, ``receipt``, ``probe``, or nothing) and the words that name its job."""
+    """Return which step *command* is (``submit``, ``receipt``, ``probe``, or nothing) and what names its job."""
     first = command.partition("\n")[0]
     kind = first.removeprefix("# ").partition(" ")[0] if first.startswith((_SUBMIT, _RECEIPT, _PROBE)) else ""
     return kind, shlex.split(first)[2:] if kind else []

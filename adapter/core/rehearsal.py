@@ -31,7 +31,7 @@ def life_cycle(backend: Backend, job: Job, workspace: str) -> list[tuple[str, st
     """
     is_path = workspace.startswith("/") and "$" not in workspace
     there = workspace if is_path else _WORKSPACE
-    job = placed(backend, job, there)
+    job = placed(job, there)
     return [(action, text.replace(_WORKSPACE, workspace)) for action, text in _actions(backend, job, there)]
 
 

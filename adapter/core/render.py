@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from adapter.core.task import Step, Task
 
 TASK_VARIABLES = {
-    **dict.fromkeys(RESOURCE_FIELDS, "the resource of that name: memory and disk in bytes, walltime in seconds; none if not asked for"),
+    **dict.fromkeys(
+        RESOURCE_FIELDS,
+        "the resource of that name: memory and disk in bytes, walltime in seconds; none if not asked for",
+    ),
     "name": "the task's name",
     "token": "our unique mark on this job",
     "run": "the run's id",
@@ -45,6 +48,7 @@ SCRIPT_VARIABLES = {
     "prologue": "the backend's prologue lines",
     "job_id_inside": "shell text that gives the job id inside the job",
 }
+ID_NOT_LEARNT = "unknown"  # what a job takes for its id where the backend does not say how it can learn it
 COMMAND_VARIABLES = {"options": "this command's options, quoted"}
 JOB_ID_VARIABLES = {
     "job_id": "the scheduler's id of one job: the command runs once a job",
@@ -63,7 +67,7 @@ class RenderedJob:
     submit: str
 
 
-def placed(backend: Backend, job: Job, workspace: str) -> Job:
+def placed(job: Job, workspace: str) -> Job:
     """Return *job* with its directory on the target set."""
     return job.but(directory=f"{workspace}/{job.run}/{job.folder_name}")
 
@@ -79,7 +83,7 @@ def render_job(backend: Backend, job: Job, workspace: str) -> RenderedJob:
     directives = _directives(backend, values)
     inside = backend.submit.job_id_inside
     script = backend.script.render(
-        {**values, "directives": directives, "prologue": backend.prologue, "job_id_inside": inside or "unknown"}
+        {**values, "directives": directives, "prologue": backend.prologue, "job_id_inside": inside or ID_NOT_LEARNT}
     )
     return RenderedJob(script=script, submit=render_command(backend.submit, values))
 
@@ -208,7 +212,7 @@ def with_queue(backend: Backend, task: Task) -> Task:
         if over and not queue.clamp:
             problems += [_over_cap(queue, name, values[name]) for name in over]
             continue
-        lowered = {RESOURCE_FIELDS[name]: cap for name, cap in over.items()}
+        lowered: dict[str, Any] = {RESOURCE_FIELDS[name]: cap for name, cap in over.items()}
         return replace(task, resources=replace(task.resources, queue=queue.name, **lowered))
     why = "; ".join(problems) or f"no queue is meant for it (its conditions: {', '.join(_conditions(candidates))})"
     raise UnsupportedResource(f"task {task.name!r} fits no queue of backend {backend.name}: {why}")
@@ -231,14 +235,17 @@ def _shown(name: str, value: float) -> str:
 
 def sample_values(backend_values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value of the right type for every task variable: what templates are tried with when a file is loaded."""
-    resources: dict[str, Any] = {name: _SAMPLES[item.type] for name, item in zip(RESOURCE_FIELDS, fields(Resources), strict=True)}
+    resources: dict[str, Any] = {
+        name: _SAMPLES[item.type] for name, item in zip(RESOURCE_FIELDS, fields(Resources), strict=True)
+    }
     texts = dict.fromkeys(TASK_VARIABLES, "text")
     lists: dict[str, Any] = {"inputs": ["text"], "native": ["text"], "attempt": 1}
     maps = {"env": {"KEY": "text"}, "tags": {"key": "text"}}
     step = {"text": Raw("true || return"), "argv": ["text"], "env": {"KEY": "text"}, "workdir": "text", "image": "text"}
     return {
         **texts, **resources, **lists, **maps, "steps": [{**step, "ignore_error": False}], **backend_values,
-        "directives": Raw("# directive\n"), "prologue": [Raw("true")], "job_id_inside": Raw("$ID"), "options": Raw("--option"),
+        "directives": Raw("# directive\n"), "prologue": [Raw("true")], "job_id_inside": Raw("$ID"),
+        "options": Raw("--option"),
         "job_id": "text", "job_ids": ["text"], "tokens": ["text"],
     }  # fmt: skip
 
@@ -247,7 +254,7 @@ _SAMPLES: dict[Any, Any] = {"float | None": 2.0, "int | None": 2, "bool | None":
 
 
 def expand_workspace(workspace: str) -> str:
-    """Return shell text that gives the absolute path of *workspace*: ``~`` and ``$NAME`` are the target's, the rest is literal."""
+    """Return shell text for the path of *workspace*: ``~`` and ``$NAME`` are the target's, the rest is literal."""
     text = "$HOME" + workspace[1:] if workspace == "~" or workspace.startswith("~/") else workspace
     return "".join(_expanded(piece) for piece in _VARIABLE.split(text) if piece)
 

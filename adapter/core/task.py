@@ -16,7 +16,8 @@ from adapter.errors import TaskError
 class Step:
     """One command of a task: either ``argv``, or ``shell`` text that ``sh`` runs.
 
-    ``workdir``, ``stdin``, ``stdout`` and ``stderr`` are paths inside the task's work folder; ``None`` means the task's own.
+    ``workdir``, ``stdin``, ``stdout`` and ``stderr`` are paths inside the task's work folder; ``None`` means the
+    task's own.
     """
 
     argv: tuple[str, ...] | None = None
@@ -44,8 +45,8 @@ class Step:
 class Input:
     """A file or folder put into the work folder before the task starts.
 
-    Exactly one of ``path`` (a file or folder here) and ``content`` (literal text). ``to`` is its path in the work folder.
-    ``link`` puts a symbolic link instead of a copy, where the target shares this machine's files.
+    Exactly one of ``path`` (a file or folder here) and ``content`` (literal text). ``to`` is its path in the work
+    folder. ``link`` puts a symbolic link instead of a copy, where the target shares this machine's files.
     """
 
     to: str
@@ -113,7 +114,7 @@ _PARSERS = {"ram_bytes": units.parse_bytes, "ram_limit_bytes": units.parse_bytes
 _PARSERS["walltime_s"] = units.parse_seconds
 
 
-def parse_resource(name: str, value: Any) -> Any:  # noqa: ANN401 (a value from a file)
+def parse_resource(name: str, value: Any) -> Any:
     """Return *value* of the resource *name* in inside units; text with a unit is parsed, the rest passes.
 
     Raises:
@@ -163,7 +164,9 @@ class Task:
         if not self.steps:
             raise TaskError(f"task {self.name!r} has no steps")
         if not self.name or any(unicodedata.category(character) in {"Cc", "Cs"} for character in self.name):
-            raise TaskError(f"task name {self.name!r} is empty or holds a control character; schedulers list one job a line")
+            raise TaskError(
+                f"task name {self.name!r} is empty or holds a control character; schedulers list one job a line"
+            )
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
                 check_inside(stream, f"task {self.name!r}")
@@ -203,7 +206,9 @@ def task_from(document: Mapping[str, Any]) -> Task:
     return Task(
         steps=tuple(_step_from(step) for step in steps or ()),
         inputs=tuple(_input_from(item) for item in known.pop("inputs", ())),
-        outputs=tuple(Output(path=item) if isinstance(item, str) else Output(**item) for item in known.pop("outputs", ())),
+        outputs=tuple(
+            Output(path=item) if isinstance(item, str) else Output(**item) for item in known.pop("outputs", ())
+        ),
         resources=resources_from(known.pop("resources", {})),
         allowed_exit_codes=tuple(known.pop("allowed_exit_codes", (0,))),
         native={name: tuple(options) for name, options in known.pop("native", {}).items()},
@@ -213,7 +218,7 @@ def task_from(document: Mapping[str, Any]) -> Task:
     )
 
 
-def _step_from(step: Any) -> Step:  # noqa: ANN401 (a value from a file)
+def _step_from(step: Any) -> Step:
     match step:
         case str():
             return Step(shell=step)
@@ -226,7 +231,7 @@ def _step_from(step: Any) -> Step:  # noqa: ANN401 (a value from a file)
     )
 
 
-def _input_from(item: Any) -> Input:  # noqa: ANN401 (a value from a file)
+def _input_from(item: Any) -> Input:
     if isinstance(item, str):
         return Input(path=item, to=_base_name(item))
     return Input(**{"to": _base_name(item.get("path", "")), **item})
@@ -237,12 +242,14 @@ def _base_name(path: str) -> str:
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {key: ("true" if value else "false") if isinstance(value, bool) else str(value) for key, value in values.items()}
+    return {
+        key: ("true" if value else "false") if isinstance(value, bool) else str(value) for key, value in values.items()
+    }
 
 
 def task_document(task: Task) -> dict[str, Any]:
     """Return *task* as the plain document that :func:`task_from` reads back; what is not set is left out."""
-    document = _document_of(task)
+    document: dict[str, Any] = _document_of(task)
     values = {name: getattr(task.resources, field_name) for name, field_name in RESOURCE_FIELDS.items()}
     document["resources"] = {name: _written(name, value) for name, value in values.items() if value is not None}
     if not document["resources"]:
@@ -250,11 +257,11 @@ def task_document(task: Task) -> dict[str, Any]:
     return document
 
 
-def _written(name: str, value: Any) -> Any:  # noqa: ANN401 (a resource's value)
+def _written(name: str, value: Any) -> Any:
     return f"{value}B" if RESOURCE_FIELDS[name].endswith("_bytes") else value
 
 
-def _document_of(value: Any) -> Any:  # noqa: ANN401 (walks a tree of dataclasses)
+def _document_of(value: Any) -> Any:
     if isinstance(value, Task | Step | Input | Output):
         named = ((item.name, _document_of(getattr(value, item.name))) for item in fields(value))
         return {name: entry for name, entry in named if entry not in (None, {}, [], False)}

@@ -17,7 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 KEPT_FILTERS = frozenset(
-    "default first last length lower upper replace trim int float round abs join map select reject items sort unique".split()
+    [
+        "default",
+        "first",
+        "last",
+        "length",
+        "lower",
+        "upper",
+        "replace",
+        "trim",
+        "int",
+        "float",
+        "round",
+        "abs",
+        "join",
+        "map",
+        "select",
+        "reject",
+        "items",
+        "sort",
+        "unique",
+    ]
 )
 
 
@@ -59,7 +79,9 @@ def quote(value: object) -> str:
             if _HALF.search(value):
                 raise RenderError(f"{value!r} holds half a character (a surrogate), which cannot be written as UTF-8")
             return shlex.quote(value)
-    raise RenderError(f"a {type(value).__name__} cannot be one word; use `| words`, `| join(',')` or `| flags('--name')`")
+    raise RenderError(
+        f"a {type(value).__name__} cannot be one word; use `| words`, `| join(',')` or `| flags('--name')`"
+    )
 
 
 def words(values: Iterable[object]) -> Raw:
@@ -197,7 +219,7 @@ def _read_words(text: str) -> list[str] | None:
         return None
 
 
-def _replace_texts(value: Any, text: str) -> Any:  # noqa: ANN401 (any value a template may see)
+def _replace_texts(value: Any, text: str) -> Any:
     match value:
         case Raw():
             return value

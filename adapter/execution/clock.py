@@ -36,7 +36,7 @@ class RealClock:
 
 
 def backoff(first_s: float = 1.0, most_s: float = 60.0) -> Iterator[float]:
-    """Yield waiting times in seconds: doubled each time up to *most_s*, with a fifth of jitter so that clients spread."""
+    """Yield waiting times in seconds: doubled each time up to *most_s*, with jitter so that clients spread."""
     wait = first_s
     while True:
         yield wait * random.uniform(0.9, 1.1)  # noqa: S311 (spreads clients, guards nothing)

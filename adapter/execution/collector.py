@@ -23,7 +23,7 @@ class Collector:
         """Nothing is brought before the executor says so."""
         self._executor = executor
 
-    async def collect(self, now: float) -> None:
+    async def collect(self) -> None:
         """Bring the outputs of every job that ended and was not collected yet, all in one go."""
         executor = self._executor
         ended = [job for job in executor.mine() if job.state.is_final and not job.collected]

@@ -1,7 +1,8 @@
 """The executor: submits, polls, kills and collects the jobs of one backend, and writes the journal first.
 
-One loop does everything in turn; what it does is in :mod:`adapter.execution.submitter`, :mod:`adapter.execution.poller` and
-:mod:`adapter.execution.collector`. Kill this process at any instant: the journal and the job directories hold all there is to know.
+One loop does everything in turn; what it does is in :mod:`adapter.execution.submitter`,
+:mod:`adapter.execution.poller` and :mod:`adapter.execution.collector`. Kill this process at any instant: the journal
+and the job directories hold all there is to know.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from typing import TYPE_CHECKING
 from adapter.core.job import Job
 from adapter.core.render import job_values, placed, render_job
 from adapter.core.state import Reason, State
-from adapter.errors import AdapterError, AuthenticationError, JournalError, TaskError, TransportError, UnsupportedResource
+from adapter.errors import (
+    AdapterError,
+    AuthenticationError,
+    JournalError,
+    TaskError,
+    TransportError,
+    UnsupportedResource,
+)
 from adapter.execution.clock import RealClock, backoff
 from adapter.execution.collector import Collector
 from adapter.execution.journal import RunRecord
@@ -72,7 +80,7 @@ class Executor:
         self.clock: Clock = clock or RealClock()
         self.site = Site(backend, transport)
         self.jobs: dict[str, Job] = {}
-        self._on_event = on_event or (lambda event: None)
+        self._on_event = on_event or _ignore
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{process_start(os.getpid())}"
         self._submitter, self._poller, self._collector = Submitter(self), Poller(self), Collector(self)
         self._foreign: set[str] = set()
@@ -117,7 +125,9 @@ class Executor:
             TaskError: a task cannot be run on this backend; nothing is written down then.
         """
         run = new_run_id()
-        jobs = [Job(run=run, index=number, task=task, created_at=self.clock.now()) for number, task in enumerate(tasks, 1)]
+        jobs = [
+            Job(run=run, index=number, task=task, created_at=self.clock.now()) for number, task in enumerate(tasks, 1)
+        ]
         if not jobs:
             raise TaskError("there is no task to run")
         for job in jobs:
@@ -146,7 +156,7 @@ class Executor:
         """Wait until every job of *run* has ended and its files are here; return them in order.
 
         Raises:
-            AdapterError: work had to stop (refused authentication, an unusable workspace); the jobs stay in the journal.
+            AdapterError: work had to stop (refused authentication, an unusable workspace); the journal keeps the jobs.
         """
         async for _ in self.watch(run):
             pass
@@ -202,7 +212,7 @@ class Executor:
                 jobs = [job for job in self.jobs_of(run) if job.job_id is not None and not job.state.is_final]
                 if jobs:
                     await self._poller.ask(jobs)
-                await self._collector.collect(self.clock.now())
+                await self._collector.collect()
         finally:
             self.journal.release(run, self._owner)
         return True
@@ -211,7 +221,9 @@ class Executor:
         """Return the jobs of *run* as they are known now, in order."""
         return sorted((job for job in self.jobs.values() if job.run == run), key=lambda job: job.index)
 
-    async def read_log(self, job: Job, stream: str = "stdout", *, offset: int = 0, lines: int | None = None) -> tuple[str, int]:
+    async def read_log(
+        self, job: Job, stream: str = "stdout", *, offset: int = 0, lines: int | None = None
+    ) -> tuple[str, int]:
         """Return what *job* wrote to *stream* from byte *offset* on, or its last *lines*, and the size in bytes so far.
 
         Raises:
@@ -220,7 +232,9 @@ class Executor:
         await self._prepare()
         return await self.site.read_log(self._log_path(job, stream), offset=offset, lines=lines)
 
-    async def read_bytes(self, job: Job, offsets: Mapping[str, int], *, most: int = 1 << 20) -> dict[str, tuple[bytes, int]]:
+    async def read_bytes(
+        self, job: Job, offsets: Mapping[str, int], *, most: int = 1 << 20
+    ) -> dict[str, tuple[bytes, int]]:
         """Return what *job* wrote to each stream in *offsets* from there on, exactly: up to *most* bytes, and the size so far.
 
         A stream that is not there (yet) is left out. All streams are read in one ``run``.
@@ -243,9 +257,7 @@ class Executor:
     async def _work(self) -> None:
         try:
             while True:
-                pause_s = await self._turn()
-                with suppress(TimeoutError):
-                    await self._pause(pause_s)
+                await self._pause(await self._turn())
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 (handed to whoever waits)
@@ -256,9 +268,12 @@ class Executor:
     async def _pause(self, seconds: float) -> None:
         waker = asyncio.create_task(self._wake.wait())
         sleeper = asyncio.create_task(self.clock.sleep(seconds))
-        await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
-        waker.cancel()
-        sleeper.cancel()
+        try:
+            await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waker.cancel()
+            sleeper.cancel()
+            await asyncio.gather(waker, sleeper, return_exceptions=True)
         self._wake.clear()
 
     async def _turn(self) -> float:
@@ -278,7 +293,7 @@ class Executor:
                 async with self._changed:
                     self._changed.notify_all()
             poll_again_s = await self._poller.poll(self.clock.now())
-            await self._collector.collect(self.clock.now())
+            await self._collector.collect()
         except AuthenticationError:
             raise
         except TransportError as error:
@@ -372,6 +387,10 @@ class Executor:
             self._answered_kills[run] = len(asked)
 
 
+def _ignore(_: Event) -> None:
+    """Nobody listens."""
+
+
 def is_done(job: Job) -> bool:
     """Whether nothing remains to be done for *job*: it has ended and its files are here."""
     return job.state.is_final and job.collected
@@ -382,7 +401,7 @@ def _with_end(job: Job, now: float) -> Job:
 
 
 def new_run_id() -> str:
-    """Return an id for a run: 50 random bits in letters and digits that are not mistaken for each other (Crockford's)."""
+    """Return an id for a run: 50 random bits in letters and digits that are not mistaken for each other."""
     return "".join(secrets.choice("0123456789abcdefghjkmnpqrstvwxyz") for _ in range(10))
 
 

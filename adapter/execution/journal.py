@@ -32,13 +32,17 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX jobs_by_state ON jobs(state, collected);
     CREATE TABLE kill_requests (run TEXT NOT NULL, number INTEGER, at REAL NOT NULL);
-    CREATE TABLE events (at REAL NOT NULL, run TEXT, number INTEGER, attempt INTEGER, what TEXT NOT NULL, text TEXT NOT NULL);
+    CREATE TABLE events (
+        at REAL NOT NULL, run TEXT, number INTEGER, attempt INTEGER, what TEXT NOT NULL, text TEXT NOT NULL
+    );
     CREATE INDEX events_by_run ON events(run, number);
     """,
 )
 """One entry a version of the schema; an entry is never changed once it was released."""
 
-_SHARED_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "afs", "ceph", "fuse.sshfs", "9p"))
+_SHARED_FILE_SYSTEMS = frozenset(
+    ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "afs", "ceph", "fuse.sshfs", "9p")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,9 @@ class Journal:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
         except (OSError, sqlite3.Error) as error:
-            raise JournalError(f"cannot open the journal {path}: {error}; $ADAPTER_STATE names another folder") from error
+            raise JournalError(
+                f"cannot open the journal {path}: {error}; $ADAPTER_STATE names another folder"
+            ) from error
         journal = cls(connection, path)
         journal._migrate()
         return journal
@@ -167,7 +173,9 @@ class Journal:
     def release(self, run: str, owner: str) -> None:
         """Let another process drive *run*."""
         with self._transaction():
-            self._db.execute("UPDATE runs SET owner = NULL, owned_until = NULL WHERE id = ? AND owner = ?", (run, owner))
+            self._db.execute(
+                "UPDATE runs SET owner = NULL, owned_until = NULL WHERE id = ? AND owner = ?", (run, owner)
+            )
 
     # -- jobs
 
@@ -178,8 +186,8 @@ class Journal:
 
     def _write_jobs(self, jobs: Iterable[Job]) -> None:
         self._db.executemany(
-            "INSERT INTO jobs (run, number, attempt, name, state, job_id, collected, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (run, number, attempt) DO UPDATE SET "
+            "INSERT INTO jobs (run, number, attempt, name, state, job_id, collected, record) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, number, attempt) DO UPDATE SET "
             "state=excluded.state, job_id=excluded.job_id, collected=excluded.collected, record=excluded.record",
             [
                 (j.run, j.index, j.attempt, j.task.name, j.state, j.job_id, j.collected, json.dumps(job_record(j)))

@@ -67,7 +67,10 @@ class Poller:
         elif changed or any(job.left_since for job in executor.mine() if not job.state.is_final):
             self._interval_s, self._waits = limits.poll_min_s, backoff()
         else:
-            self._interval_s, self._waits = min(max(self._interval_s, limits.poll_min_s) * _SLOWER, limits.poll_max_s), backoff()
+            self._interval_s, self._waits = (
+                min(max(self._interval_s, limits.poll_min_s) * _SLOWER, limits.poll_max_s),
+                backoff(),
+            )
         self._next_at = now + self._interval_s
         return self._interval_s
 
@@ -114,7 +117,9 @@ class Poller:
         error = monitor_error(problem)
         if classify(self._executor.backend, problem) == "auth":
             raise AuthenticationError(f"backend {self._executor.backend.name} does not accept us: {problem.words}")
-        await self._executor.tell("monitor_failed", f"{error}; no job is judged by that; trying again in {self._interval_s:.0f} s")
+        await self._executor.tell(
+            "monitor_failed", f"{error}; no job is judged by that; trying again in {self._interval_s:.0f} s"
+        )
 
     # -- kill
 

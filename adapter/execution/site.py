@@ -1,4 +1,4 @@
-"""One backend over one transport: render, run, parse. Every method is one ``run`` of the transport; no state, no waiting."""
+"""One backend over one transport: render, run, parse. Every method is one ``run``; no state, no waiting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUBMITS_BEGIN_WITHIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class StepAnswer:
-    """What became of one command in a batch: its answer, ``None`` if there is none; ``began`` whether it was reached."""
+    """What became of one command in a batch: its answer, ``None`` if there is none; ``began``: it was reached."""
 
     completed: CompletedCommand | None
     began: bool
@@ -36,7 +36,7 @@ class StepAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """What one poll brought: evidence by job key, and for a person: unreadable lines and what went wrong, if anything."""
+    """What one poll brought: evidence by job key, and for a person the unreadable lines and what went wrong."""
 
     evidence: Mapping[str, Evidence]
     probes: Mapping[str, Probe]
@@ -69,7 +69,9 @@ class Site:
         made = answers[0].completed
         if made is None or made.exit_code != 0:
             why = made.words if made else "it gave no answer"
-            raise TransportError(f"cannot use the workspace {self.backend.workspace} of backend {self.backend.name}: {why}")
+            raise TransportError(
+                f"cannot use the workspace {self.backend.workspace} of backend {self.backend.name}: {why}"
+            )
         lines = made.stdout.strip().splitlines()
         self.workspace = lines[0]
         machine = {name: float(value) for name, value in (line.split() for line in lines[1:])}
@@ -126,7 +128,9 @@ class Site:
         spec = self.backend.monitor
         chunks = _chunks(jobs, spec, spec.max_ids)
         commands = [self._about(spec, chunk) for chunk in chunks]
-        answers = await self._run([*commands, probe_step(jobs)], timeout_s=spec.timeout_s * (len(chunks) if spec.takes_many else 1) + 30)
+        answers = await self._run(
+            [*commands, probe_step(jobs)], timeout_s=spec.timeout_s * (len(chunks) if spec.takes_many else 1) + 30
+        )
         probed = answers[-1].completed
         probes = read_probe(probed.stdout, jobs) if probed else {}
         evidence: dict[str, Evidence] = {}
@@ -151,14 +155,18 @@ class Site:
         if spec is None or self._result_is_off:
             return {}
         chunks = _chunks(jobs, spec, spec.max_ids)
-        answers = await self._run([self._about(spec, chunk) for chunk in chunks], timeout_s=spec.timeout_s * len(chunks))
+        answers = await self._run(
+            [self._about(spec, chunk) for chunk in chunks], timeout_s=spec.timeout_s * len(chunks)
+        )
         found: dict[str, Observation] = {}
         for chunk, step in zip(chunks, answers, strict=True):
-            answer, _ = _read(replace(spec, states=spec.states or self.backend.monitor.states), self.backend, step.completed, chunk)
+            answer, _ = _read(
+                replace(spec, states=spec.states or self.backend.monitor.states), self.backend, step.completed, chunk
+            )
             if answer is None and step.completed and classify(self.backend, step.completed) == "permanent":
                 self._result_is_off = True
-            if answer is not None:
-                found.update((job.key, answer.observations[job.job_id]) for job in chunk if job.job_id in answer.observations)
+            known = answer.observations if answer else {}
+            found.update((job.key, known[job.job_id]) for job in chunk if job.job_id and job.job_id in known)
         return found
 
     @property
@@ -169,7 +177,7 @@ class Site:
     # -- kill and clean
 
     async def kill(self, jobs: Sequence[Job], *, harder: bool = False) -> dict[str, CompletedCommand | None]:
-        """Send the kill command for *jobs*; return by key ``None`` for "done" (or already gone) or what was said instead."""
+        """Send the kill command for *jobs*; return by key ``None`` for "done" (or gone) or what was said instead."""
         kill = self.backend.kill
         spec = kill.harder if harder and kill.harder else kill
         chunks = _chunks(jobs, spec, kill.max_ids)
@@ -194,7 +202,13 @@ class Site:
         command = f"[ -e {quote(path)} ] || exit 2; size=$(wc -c <{quote(path)}) && echo $((size)) && {show}"
         completed = (await self._run([command], timeout_s=120))[0].completed
         if completed is None or completed.exit_code != 0:
-            why = "it is not there yet" if completed and completed.exit_code == 2 else completed.words if completed else "no answer"
+            why = (
+                "it is not there yet"
+                if completed and completed.exit_code == 2
+                else completed.words
+                if completed
+                else "no answer"
+            )
             raise TransportError(f"cannot read {path}: {why}")
         size, _, text = completed.stdout.partition("\n")
         return text, int(size)
@@ -234,7 +248,9 @@ class Site:
         else:
             lost = False
             if f"{nonce} 0 start" not in completed.stdout:
-                raise ConnectError(f"the target's shell ran nothing (exit code {completed.exit_code}): {completed.words}")
+                raise ConnectError(
+                    f"the target's shell ran nothing (exit code {completed.exit_code}): {completed.words}"
+                )
         answers = unframe(commands, nonce, completed.stdout, completed.stderr)
         return [StepAnswer(answer, lost or began(n, nonce, completed.stdout)) for n, answer in enumerate(answers)]
 

@@ -29,10 +29,11 @@ MOST_REFUSALS_TO_WRITE = 5
 
 @dataclass(slots=True)
 class Doubt:
-    """A job of which it is not known whether the scheduler has it. ``looked_at`` is the last good look that found nothing.
+    """A job of which it is not known whether the scheduler has it.
 
-    ``may_repeat``: once it is surely not there, it is handed over again; otherwise (an answer that could not be read)
-    it is only waited for. ``ask_receipt``: the target may have kept an answer.
+    ``looked_at`` is the first good look that found nothing. ``may_repeat``: once it is surely not there, it is handed
+    over again; otherwise (an answer that could not be read) it is only waited for. ``ask_receipt``: the target may
+    have kept an answer.
     """
 
     since: float
@@ -71,7 +72,7 @@ class Submitter:
         self.is_full = not batch
         if not batch:
             return NEVER_S if not self._rate_is_used_up(now) else 1.0
-        batch = [placed(executor.backend, job, executor.site.workspace).but(submit_began=True) for job in batch]
+        batch = [placed(job, executor.site.workspace).but(submit_began=True) for job in batch]
         await executor.update(*batch)  # the intent, before anything leaves this process
         try:
             batch = await self._put_inputs(batch)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from adapter.transports.base import Download, Upload
 
@@ -25,16 +26,23 @@ def put_here(upload: Upload) -> None:
     target = Path(upload.target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        source = Path(upload.path or "")
         if upload.content is not None:
-            _whole(target, lambda part: part.write_bytes(upload.content or b""))
+            with _whole(target) as part:
+                part.write_bytes(upload.content)
         elif upload.link:
-            _whole(target, lambda part: (part.unlink(missing_ok=True), part.symlink_to(Path(upload.path or "").absolute())))
-        elif Path(upload.path or "").is_dir():
-            shutil.copytree(upload.path or "", target, symlinks=True, dirs_exist_ok=True)
+            with _whole(target) as part:
+                part.unlink()
+                part.symlink_to(source.absolute())
+        elif source.is_dir():
+            shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
         else:
-            _whole(target, lambda part: shutil.copy2(upload.path or "", part))
+            with _whole(target) as part:
+                shutil.copy2(source, part)
     except OSError as error:
-        raise TransportError(f"cannot put {upload.path or 'literal content'} at {target}: {error.strerror or error}") from error
+        raise TransportError(
+            f"cannot put {upload.path or 'literal content'} at {target}: {error.strerror or error}"
+        ) from error
 
 
 def get_here(download: Download) -> list[str]:
@@ -53,7 +61,8 @@ def get_here(download: Download) -> list[str]:
             target = to / file.relative_to(folder)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _whole(target, lambda part, file=file: shutil.copy2(file, part))
+                with _whole(target) as part:
+                    shutil.copy2(file, part)
             except OSError as error:
                 raise TransportError(f"cannot bring {file} to {target}: {error.strerror or error}") from error
             written.append(str(target))
@@ -64,15 +73,15 @@ def _is_inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def _whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Let *write* fill a file beside *target*, then move it there."""
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Give a file beside *target* to be filled; it is moved there once that is done."""
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:60]}.", suffix=".part")
     os.close(descriptor)
     part = Path(name)
     try:
-        mode = 0o666 & ~_umask()
-        part.chmod(mode)
-        write(part)
+        part.chmod(0o666 & ~_umask())
+        yield part
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ class LocalTransport:
 
     async def put(self, uploads: Sequence[Upload]) -> None:
         """Copy files on this machine; see :meth:`adapter.transports.base.Transport.put`."""
-        await asyncio.to_thread(lambda: [put_here(upload) for upload in uploads])
+        await asyncio.to_thread(_put_all, uploads)
 
     async def get(self, downloads: Sequence[Download]) -> list[list[str]]:
         """Copy files on this machine; see :meth:`adapter.transports.base.Transport.get`."""
@@ -76,19 +76,29 @@ class LocalTransport:
             _end_group(process)
 
 
-def _wait(process: Any, ended: asyncio.Future[None]) -> None:  # noqa: ANN401 (sh has no types)
+def _wait(process: Any, ended: asyncio.Future[None]) -> None:
     with suppress(sh.ErrorReturnCode):
         process.wait()
     with suppress(RuntimeError):  # the loop may be closed: nobody waits any more
-        ended.get_loop().call_soon_threadsafe(lambda: ended.done() or ended.set_result(None))
+        ended.get_loop().call_soon_threadsafe(_set, ended)
 
 
-def _end_group(process: Any) -> None:  # noqa: ANN401 (sh has no types)
+def _set(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
+
+
+def _put_all(uploads: Sequence[Upload]) -> None:
+    for upload in uploads:
+        put_here(upload)
+
+
+def _end_group(process: Any) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _completed(command: str, process: Any) -> CompletedCommand:  # noqa: ANN401 (sh has no types)
+def _completed(command: str, process: Any) -> CompletedCommand:
     return CompletedCommand(
         command=command,
         exit_code=process.exit_code,

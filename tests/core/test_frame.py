@@ -23,38 +23,33 @@ def answers(commands: list[str], shell: str = "sh", cwd: Path | None = None) -> 
     return [each and (each.exit_code, each.stdout, each.stderr) for each in unframe(commands, NONCE, out, err)]
 
 
+FAILS = tuple(range(1, 256))  # the shells differ in the number
+
+
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 @pytest.mark.parametrize(
-    ("first", "code"),
+    ("first", "codes"),
     [
-        pytest.param("exit 3", 3, id="exit"),
-        pytest.param("cd /; X=changed; exec 1>&-", 0, id="cd-and-closing-output"),
-        pytest.param("echo ) ; if", 2, id="syntax-error"),
-        pytest.param("echo 'a", 2, id="open-quote"),
-        pytest.param("cat; read -r line; head -n 5", 0, id="reading-standard-input"),
-        pytest.param("set -eu; false; true", 1, id="set-e"),
-        pytest.param("trap 'echo bye' EXIT; exec true", 0, id="exec"),
-        pytest.param("kill -9 $(exec sh -c 'echo $PPID')", 137, id="killing-itself"),
-        pytest.param("nosuchcommand-at-all", 127, id="not-found"),
-        pytest.param("return 5", None, id="return"),
-        pytest.param("}; exit 9; {", 2, id="closing-the-frame-s-brace"),
-        pytest.param("cat <<END\n)\n}\nEND", 0, id="here-document"),
+        pytest.param("exit 3", (3,), id="exit"),
+        pytest.param("cd /; X=changed", (0,), id="cd"),
+        pytest.param("exec 2>&-", (0,), id="closing-its-output"),
+        pytest.param("echo ) ; if", FAILS, id="syntax-error"),
+        pytest.param("echo 'a", FAILS, id="open-quote"),
+        pytest.param("cat; read -r line; head -n 5", (0,), id="reading-standard-input"),
+        pytest.param("set -eu; false; true", (1,), id="set-e"),
+        pytest.param("trap 'echo bye' EXIT; exec true", (0,), id="exec"),
+        pytest.param("kill -9 $(exec sh -c 'echo $PPID')", (137,), id="killing-itself"),
+        pytest.param("nosuchcommand-at-all", (127,), id="not-found"),
+        pytest.param("return 5", FAILS, id="return"),
+        pytest.param("}; exit 9; {", FAILS, id="closing-the-frame-s-brace"),
+        pytest.param("cat <<END\n)\n}\nEND", (0,), id="here-document"),
     ],
 )
-def test_a_command_disturbs_no_other(first: str, code: int | None, shell: str, tmp_path: Path) -> None:
+def test_a_command_disturbs_no_other(first: str, codes: tuple[int, ...], shell: str, tmp_path: Path) -> None:
     one, two = answers([first, 'echo "$PWD ${X-unset}"; echo oops >&2'], shell, tmp_path)
     assert two == (0, f"{tmp_path} unset\n", "oops\n")
-    if first == "}; exit 9; {" and shell == "bash":
-        code = 1 if one and one[0] == 1 else 2
-    if first == "echo ) ; if" or first == "echo 'a" or first.startswith("}"):
-        assert one is not None
-        assert one[0] != 0
-        return
-    if code is None:  # what `return` outside a function does is the shell's own business
-        return
-    assert one is None if "exec 1>&-" in first and one is None else one is not None
-    if one is not None:
-        assert one[0] == code
+    assert one is not None
+    assert one[0] in codes
 
 
 def test_output_without_a_last_line_break_and_standard_error_apart_come_back_as_they_were() -> None:

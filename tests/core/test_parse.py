@@ -22,10 +22,10 @@ def said(stdout: str = "", stderr: str = "", code: int = 0) -> CompletedCommand:
     return CompletedCommand(command="c", exit_code=code, stdout=stdout, stderr=stderr)
 
 
-SBATCH = r"(?m)^(?P<job_id>\d+)(?:;\S+)?$"
+SBATCH = shipped("slurm").submit.job_id.pattern
 BSUB = r"Job <(?P<job_id>\d+)> is submitted"
-OARSUB = r"(?m)^OAR_JOB_ID=(?P<job_id>\d+)$"
-AT = r"(?m)^job (?P<job_id>\d+) at "
+OARSUB = r"^OAR_JOB_ID=(?P<job_id>\d+)$"
+AT = r"^job (?P<job_id>\d+) at "
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ AT = r"(?m)^job (?P<job_id>\d+) at "
     ],
 )
 def test_a_job_id_is_found_in_a_submit_answer(pattern: str, stdout: str, stderr: str, job_id: str) -> None:
-    assert parse_job_id(re.compile(pattern), said(stdout, stderr)) == job_id
+    assert parse_job_id(re.compile(pattern, re.MULTILINE), said(stdout, stderr)) == job_id
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_a_job_id_is_found_in_a_submit_answer(pattern: str, stdout: str, stderr:
 )
 def test_an_answer_without_a_job_id_is_an_error_with_its_words(answer: CompletedCommand, words: str) -> None:
     with pytest.raises(JobIdNotFound, match=words) as caught:
-        parse_job_id(re.compile(OARSUB), answer)
+        parse_job_id(re.compile(OARSUB, re.MULTILINE), answer)
     assert caught.value.completed is answer
 
 
 def test_two_different_job_ids_are_an_error_that_names_both() -> None:
     with pytest.raises(AmbiguousJobId, match="holds two job ids, 9 and 10"):
-        parse_job_id(re.compile(OARSUB), said("OAR_JOB_ID=9\nOAR_JOB_ID=10\nOAR_ARRAY_ID=9\n"))
+        parse_job_id(re.compile(OARSUB, re.MULTILINE), said("OAR_JOB_ID=9\nOAR_JOB_ID=10\nOAR_ARRAY_ID=9\n"))
 
 
 def rows(backend: Backend, text: str) -> dict[str, tuple[State, Reason | None, int | None, int | None]]:

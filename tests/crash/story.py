@@ -22,7 +22,10 @@ JOBS = 20
 ROOT = Path(__file__).resolve().parents[2]
 
 # The real command, and then the shell that ran it dies with everything above it, before the answer is kept.
-LOSING_SUBMIT = 'answer=$({command}) && echo "$answer" >>{folder}/accepted; [ "$(wc -l <{folder}/accepted)" -lt 7 ] || kill -9 $PPID; echo "$answer"'
+LOSING_SUBMIT = """\
+answer=$({command}) && echo "$answer" >>{folder}/accepted
+[ "$(wc -l <{folder}/accepted)" -lt 7 ] || kill -9 $PPID
+echo "$answer\""""
 
 
 def backend_for(name: str, folder: Path, *, losing_answers: bool = False) -> Backend:

@@ -1,5 +1,6 @@
-"""A process that runs twenty jobs and is killed with SIGKILL at one named point: ``python -m tests.crash.victim FOLDER BACKEND POINT``.
+"""A process that runs twenty jobs and is killed with SIGKILL at one named point.
 
+``python -m tests.crash.victim FOLDER BACKEND POINT``.
 The points are set by a transport and a journal that wrap the real ones; the product knows nothing of them.
 """
 

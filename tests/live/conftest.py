@@ -31,7 +31,9 @@ def slurm_conf(cluster: str) -> str:
         lacking("Slurm is not installed (no sbatch)")
     printed = subprocess.run([SERVICES / "slurm.sh", "env", cluster], capture_output=True, text=True, check=True).stdout
     conf = printed.strip().partition("SLURM_CONF=")[2].strip("\"'")
-    asked = subprocess.run(["sinfo"], env={**os.environ, "SLURM_CONF": conf}, capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["sinfo"], env={**os.environ, "SLURM_CONF": conf}, capture_output=True, text=True, check=False
+    )
     if asked.returncode != 0:
         lacking(f"the Slurm cluster {cluster} does not answer: {asked.stderr.strip()}")
     return conf

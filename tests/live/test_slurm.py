@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,6 @@ from tests.live.conftest import slurm_conf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
@@ -141,13 +141,17 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list
     [
         pytest.param("exit_0", State.SUCCEEDED, None, 0, None, id="exit 0"),
         pytest.param("exit_3", State.FAILED, Reason.EXIT_CODE, 3, None, id="exit 3"),
-        pytest.param("exit_200", State.FAILED, Reason.EXIT_CODE, 200, None, id="an exit code that accounting gets wrong"),
+        pytest.param(
+            "exit_200", State.FAILED, Reason.EXIT_CODE, 200, None, id="an exit code that accounting gets wrong"
+        ),
         pytest.param("signal", State.FAILED, Reason.SIGNAL, 137, 9, id="a signal"),
         pytest.param("wrapper_killed", State.FAILED, Reason.SIGNAL, 137, 9, id="a signal that leaves no exit file"),
         pytest.param("allowed", State.SUCCEEDED, None, 3, None, id="an allowed exit code"),
         pytest.param("held", State.KILLED, Reason.KILLED_BY_USER, None, None, id="killed while held"),
         pytest.param("killed_queued", State.KILLED, Reason.KILLED_BY_USER, None, None, id="killed while queued"),
-        pytest.param("cancelled_by_other", State.KILLED, Reason.KILLED_BY_OTHER, 143, 15, id="cancelled by someone else"),
+        pytest.param(
+            "cancelled_by_other", State.KILLED, Reason.KILLED_BY_OTHER, 143, 15, id="cancelled by someone else"
+        ),
         pytest.param("dependency", State.FAILED, Reason.DEPENDENCY, None, None, id="a dependency never satisfied"),
         pytest.param("bad_partition", State.FAILED, Reason.SUBMIT_REFUSED, None, None, id="a refused submit"),
         pytest.param("hostile_name", State.SUCCEEDED, None, 0, None, id="a hostile name"),
@@ -222,7 +226,9 @@ def test_200_jobs_travel_in_a_handful_of_batches(cluster: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
-def test_a_job_that_ended_and_was_purged_while_nobody_looked_is_judged_by_its_exit_file(cluster: str, tmp_path: Path) -> None:
+def test_a_job_that_ended_and_was_purged_while_nobody_looked_is_judged_by_its_exit_file(
+    cluster: str, tmp_path: Path
+) -> None:
     environment = {**os.environ, "SLURM_CONF": slurm_conf(cluster)}
 
     async def begin() -> tuple[str, list[Job]]:
@@ -244,7 +250,11 @@ def test_a_job_that_ended_and_was_purged_while_nobody_looked_is_judged_by_its_ex
     until = time.monotonic() + 150
     while time.monotonic() < until:
         listed = subprocess.run(
-            ["squeue", "--noheader", "--states=all", "--format=%i"], env=environment, capture_output=True, text=True, check=True
+            ["squeue", "--noheader", "--states=all", "--format=%i"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.split()
         if not set(ids) & set(listed):
             break
@@ -257,9 +267,9 @@ def test_a_job_that_ended_and_was_purged_while_nobody_looked_is_judged_by_its_ex
 def test_a_scheduler_that_hangs_for_a_while_fails_no_job(tmp_path: Path) -> None:
     conf = slurm_conf("nodb")
     controller = next(
-        int(pid)
-        for pid in os.listdir("/proc")
-        if pid.isdigit() and f"slurmctld\0-D\0-f\0{conf}" in _command_line(pid)
+        int(folder.name)
+        for folder in Path("/proc").glob("[0-9]*")
+        if f"slurmctld\0-D\0-f\0{conf}" in _command_line(folder)
     )
     said: list[str] = []
 
@@ -267,7 +277,9 @@ def test_a_scheduler_that_hangs_for_a_while_fails_no_job(tmp_path: Path) -> None
         journal = Journal.open(tmp_path / "journal.sqlite")
         transport = CountingTransport(conf=conf)
         backend = slurm("nodb", tmp_path)
-        async with Executor(backend, transport=transport, journal=journal, on_event=lambda e: said.append(e.what)) as executor:
+        async with Executor(
+            backend, transport=transport, journal=journal, on_event=lambda e: said.append(e.what)
+        ) as executor:
             run = await executor.submit([task(f"through {n}", "sleep 3; exit 4") for n in range(5)])
             await executor.handed_over(run)
             os.kill(controller, signal.SIGSTOP)
@@ -283,10 +295,9 @@ def test_a_scheduler_that_hangs_for_a_while_fails_no_job(tmp_path: Path) -> None
     assert [(job.state, job.exit_code) for job in jobs] == [(State.FAILED, 4)] * 5
 
 
-def _command_line(pid: str) -> str:
+def _command_line(folder: Path) -> str:
     try:
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return (folder / "cmdline").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 

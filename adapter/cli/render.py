@@ -1,0 +1,79 @@
+"""``adapter render``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapter.cli.options import CommandAfterDashes, command_words, json_option, on_option, set_option, task_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adapter.core.backend import Backend
+    from adapter.core.task import Task
+
+
+@click.command(cls=CommandAfterDashes)
+@click.argument("files", nargs=-1, type=click.Path(), metavar="TASKS.yaml")
+@on_option
+@task_options
+@set_option
+@json_option
+def render(
+    files: tuple[str, ...],
+    on: str | None,
+    sets: tuple[tuple[str, str], ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    r"""Show the script and every command of a task's life. Nothing is executed, nothing is written down.
+
+    \b
+    Examples:
+      adapter render -- echo hello
+      adapter render tasks.yaml --on cluster
+      adapter render --on ./cluster.yaml --cpu 4 --walltime 2h -- ./simulate
+    """
+    from adapter.cli.open import choose_backend, open_backend
+    from adapter.cli.tasks import tasks_and_name
+
+    name, why = choose_backend(on)
+    backend = open_backend(name, sets)
+    tasks, _ = tasks_and_name(files, command_words(), options, backend)
+    if on is None:
+        click.echo(f"adapter: on {backend.name} ({why})", err=True)
+    rehearsed = rehearse(backend, tasks)
+    if as_json:
+        from adapter.cli.text import to_json
+
+        click.echo(to_json(rehearsed))
+        return
+    for one in rehearsed:
+        click.echo(_page(one, len(rehearsed)))
+
+
+def rehearse(backend: Backend, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Return, for each task, its name and the actions of its life with their texts."""
+    from adapter.core.job import Job
+    from adapter.core.rehearsal import RUN, life_cycle
+
+    pages = []
+    for index, task in enumerate(tasks, 1):
+        actions = life_cycle(backend, Job(run=RUN, index=index, task=task), backend.workspace)
+        listed = [{"action": action, "text": text} for action, text in actions]
+        pages.append({"index": index, "name": task.name, "backend": backend.name, "actions": listed})
+    return pages
+
+
+def _page(one: dict[str, Any], count: int) -> str:
+    from adapter.cli.text import printable
+
+    lines = [
+        f"==== task {one['index']} of {count}: {printable(one['name'])}, on {one['backend']}; nothing was executed",
+        "==== RUN and JOB_ID stand for what is known only then",
+    ]
+    for each in one["actions"]:
+        lines += ["", f"==== {each['action']}", each["text"].rstrip("\n")]
+    return "\n".join([*lines, ""])

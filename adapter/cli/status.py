@@ -1,0 +1,121 @@
+"""``adapter status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from adapter.cli.options import complete_run, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adapter.core.job import Job
+    from adapter.execution.journal import Journal, RunRecord
+
+MOST_RUNS = 20
+
+
+@click.command()
+@click.argument("target", required=False, metavar="[RUN|RUN.INDEX]", shell_complete=complete_run)
+@click.option("--no-poll", is_flag=True, help="Read only the journal; ask no scheduler.")
+@click.option("--all", "show_all", is_flag=True, help=f"All runs, not only the last {MOST_RUNS}.")
+@json_option
+def status(target: str | None, no_poll: bool, show_all: bool, as_json: bool) -> None:
+    r"""Show the last runs, the jobs of a run, or one job.
+
+    Jobs of runs that no process drives are asked about once; nothing is handed over (that is what wait does).
+
+    \b
+    Examples:
+      adapter status
+      adapter status k3v5 --json
+      adapter status k3v5.7
+    """
+    import asyncio
+
+    from adapter.cli.open import find_target, open_journal
+
+    journal = open_journal()
+    if target is None:
+        records = journal.runs()[: None if show_all else MOST_RUNS]
+        if not no_poll:
+            asyncio.run(look_at(journal, records))
+        _show_runs(journal, records, as_json=as_json)
+        return
+    record, index = find_target(journal, target)
+    if not no_poll:
+        asyncio.run(look_at(journal, [record]))
+    _show_run(journal, record, index, as_json=as_json)
+
+
+async def look_at(journal: Journal, records: Sequence[RunRecord]) -> None:
+    """Ask once about the unfinished ones of *records*; one that cannot be asked about disturbs no other."""
+    import asyncio
+
+    from adapter.cli.open import backend_of, open_executor
+    from adapter.errors import AdapterError
+
+    async def look(record: RunRecord) -> None:
+        try:
+            await open_executor(backend_of(record), journal).look(record.id)
+        except AdapterError as error:
+            click.echo(f"adapter: run {record.id}: {error}; this is what was known before", err=True)
+
+    unfinished = set(journal.unfinished_runs())
+    await asyncio.gather(*(look(record) for record in records if record.id in unfinished))
+
+
+def _show_runs(journal: Journal, records: Sequence[RunRecord], *, as_json: bool) -> None:
+    import time
+
+    from adapter.cli.text import run_data, run_rows, table, to_json
+
+    runs = [(record, journal.jobs(record.id)) for record in records]
+    if as_json:
+        click.echo(to_json([run_data(record, jobs, with_jobs=False) for record, jobs in runs]))
+    elif runs:
+        click.echo(table(run_rows(runs, time.time())))
+    else:
+        click.echo("adapter: no runs yet; begin one: adapter run -- echo hello", err=True)
+
+
+def _show_run(journal: Journal, record: RunRecord, index: int | None, *, as_json: bool) -> None:
+    import time
+
+    from adapter.cli.open import job_at
+    from adapter.cli.text import counts_text, job_data, job_rows, printable, run_data, table, to_json
+
+    jobs = journal.jobs(record.id)
+    if index is not None:
+        job = job_at(record, jobs, index)
+        click.echo(to_json(job_data(job)) if as_json else _details(journal, job))
+    elif as_json:
+        click.echo(to_json(run_data(record, jobs)))
+    else:
+        click.echo(f"run {record.id} ({printable(record.name)}) on {record.backend}: {counts_text(jobs)}\n")
+        click.echo(table(job_rows(jobs, time.time())))
+
+
+def _details(journal: Journal, job: Job) -> str:
+    import time
+
+    from adapter.cli.text import job_data, job_title, printable, run_time_s, verdict_text
+    from adapter.core.units import format_bytes, format_seconds
+
+    data = job_data(job)
+    facts = {
+        "job": job_title(job),
+        "state": verdict_text(job),
+        "job id": job.job_id,
+        "exit code": job.exit_code,
+        "folder": job.directory,
+        **{name.removesuffix("_at"): data[name] for name in ("created_at", "submitted_at", "started_at", "ended_at")},
+        "ran for": format_seconds(run_time_s(job, time.time())),
+        "peak ram": format_bytes(job.usage.peak_ram_bytes),
+        "env": ", ".join(data["env"]),
+    }
+    lines = [f"{name:<11}{printable(str(value))}" for name, value in facts.items() if value not in {None, "", "-"}]
+    events = [text for _, index, _, text in journal.events(job.run) if index == job.index]
+    return "\n".join([*lines, *(f"event      {printable(text)}" for text in events)])

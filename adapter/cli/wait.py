@@ -1,0 +1,35 @@
+"""``adapter wait``."""
+
+from __future__ import annotations
+
+import click
+
+from adapter.cli.options import SECONDS, complete_run, json_option, quiet_option
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
+@click.option(
+    "--timeout", "timeout_s", type=SECONDS, help="Give up waiting after this time (exit code 124); jobs go on."
+)
+@json_option
+@quiet_option
+def wait(runs: tuple[str, ...], timeout_s: int | None, as_json: bool, quiet: bool) -> int:
+    r"""Go on with runs until all of their jobs have ended and their files are here.
+
+    Where another process drives a run, it is only watched. Output and exit code are those of run.
+
+    \b
+    Examples:
+      adapter wait k3v5
+      adapter wait k3v5 7n2m --timeout 2h
+    """
+    import asyncio
+
+    from adapter.cli.drive import Watch, watch_runs
+    from adapter.cli.open import open_journal
+
+    journal = open_journal()
+    records = list({record.id: record for record in (journal.find_run(run) for run in runs)}.values())
+    watch = Watch(quiet=quiet, as_json=as_json, timeout_s=timeout_s)
+    return asyncio.run(watch_runs(journal, records, watch))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from adapter.config.settings import load_settings, state_dir, write_initial_config
+from adapter.config.tasks import load_tasks
+from adapter.errors import ConfigError
+
+
+def test_words_of_a_command_are_as_they_were_written() -> None:
+    (task,) = load_tasks(io.StringIO("command: [run, 1.10, 0755, true]\nenv: {A: 1.0, B: true}\n"))
+    assert task.steps[0].argv == ("run", "1.10", "0755", "true")
+    assert task.env == {"A": "1.0", "B": "true"}
+
+
+def test_paths_here_are_seen_from_the_task_file(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("x")
+    (tmp_path / "t.yaml").write_text("command: 'true'\ninputs: [in.txt]\noutputs: [a, {path: b, to: out}]\n")
+    (task,) = load_tasks("t.yaml", cwd=tmp_path)
+    assert [(item.path, item.to) for item in task.inputs] == [(str(tmp_path / "in.txt"), "in.txt")]
+    assert [item.to for item in task.outputs] == [str(tmp_path), str(tmp_path / "out")]
+
+
+def test_defaults_lie_under_every_task_of_a_set() -> None:
+    text = "defaults: {command: a, resources: {cpu: 2}}\ntasks: [{name: x}, {steps: [b, c], resources: {gpu: 1}}]\n"
+    one, two = load_tasks(io.StringIO(text))
+    assert (one.steps[0].shell, one.resources.cpu) == ("a", 2)
+    assert ([step.shell for step in two.steps], two.resources.cpu, two.resources.gpu) == (["b", "c"], 2, 1)
+
+
+def test_one_task_a_line(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"command": "a"}\n\n{"command": ["b"]}\n')
+    assert len(load_tasks(tmp_path / "t.jsonl")) == 2
+
+
+def test_the_initial_configuration_is_private_and_sets_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "config.yaml"
+    write_initial_config(file)
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert load_settings({"ADAPTER_CONFIG": str(file)}).default_backend is None
+    with pytest.raises(ConfigError, match="exists already"):
+        write_initial_config(file)
+
+
+def test_the_environment_wins_over_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("default_backend: mine\nstate_dir: /state\n")
+    environ = {"ADAPTER_CONFIG": str(file)}
+    assert load_settings(environ).default_backend == "mine"
+    assert state_dir(environ) == Path("/state")
+    assert state_dir({**environ, "ADAPTER_STATE": "/other"}) == Path("/other")

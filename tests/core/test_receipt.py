@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from adapter.core.exit_file import ExitReport
+from adapter.core.job import Job
+from adapter.core.receipt import (
+    Handover,
+    Probe,
+    Receipt,
+    handed_over,
+    probe_step,
+    read_probe,
+    read_receipt,
+    receipt_step,
+    step_kind,
+    submit_step,
+)
+from adapter.core.render import RenderedJob
+from adapter.errors import CompletedCommand
+
+from .samples import job_of
+
+
+def sh(text: str) -> CompletedCommand:
+    done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=False, timeout=20)
+    return CompletedCommand(command=text, exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return job_of(directory=f"{tmp_path}/it's a job")
+
+
+def folder(job: Job) -> Path:
+    return Path(job.directory or "")
+
+
+def submit(job: Job, command: str, script: str = "echo script\n") -> tuple[Receipt, CompletedCommand]:
+    return read_receipt(sh(submit_step(job, RenderedJob(script=script, submit=command), "END-1")))
+
+
+COUNT = "echo once >>{}/count; echo 'job 7'; echo warning >&2; exit {}"
+
+
+def times(tmp_path: Path) -> int:
+    return len((tmp_path / "count").read_text().splitlines())
+
+
+def test_a_submit_leaves_script_command_and_answer_for_a_post_mortem(job: Job, tmp_path: Path) -> None:
+    receipt, answer = submit(job, COUNT.format(tmp_path, 0), "echo 'script'\n$x `y`\n")
+    assert receipt == Receipt(Handover.ANSWERED, 0)
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "job 7\n", "warning\n")
+    assert (folder(job) / "script").read_text() == "echo 'script'\n$x `y`\n"
+    assert (folder(job) / "submit.1" / "command").read_text() == COUNT.format(tmp_path, 0) + "\n"
+    assert (folder(job) / "submit.1" / "exit_code").read_text() == "0\n"
+    assert folder(job).stat().st_mode & 0o777 == 0o700
+
+
+def test_submitting_twice_runs_the_command_once_and_gives_the_same_answer(job: Job, tmp_path: Path) -> None:
+    first = submit(job, COUNT.format(tmp_path, 4))
+    second = submit(job, COUNT.format(tmp_path, 0))
+    assert first[0] == second[0] == Receipt(Handover.ANSWERED, 4)
+    assert (first[1].stdout, first[1].stderr) == (second[1].stdout, second[1].stderr) == ("job 7\n", "warning\n")
+    assert times(tmp_path) == 1
+
+
+def test_a_new_try_runs_the_command_again(job: Job, tmp_path: Path) -> None:
+    submit(job, COUNT.format(tmp_path, 0))
+    submit(job.but(submit_try=2), COUNT.format(tmp_path, 0))
+    assert times(tmp_path) == 2
+
+
+def test_eight_submits_at_once_run_the_command_once(job: Job, tmp_path: Path) -> None:
+    slow = "sleep 0.2; " + COUNT.format(tmp_path, 0)
+    with ThreadPoolExecutor(8) as pool:
+        receipts = [receipt for receipt, _ in pool.map(lambda _: submit(job, slow), range(8))]
+    assert times(tmp_path) == 1
+    assert Receipt(Handover.ANSWERED, 0) in receipts
+    assert {receipt.handover for receipt in receipts} <= {Handover.ANSWERED, Handover.BEGUN}
+    assert submit(job, slow)[0] == Receipt(Handover.ANSWERED, 0)
+    assert times(tmp_path) == 1
+
+
+def test_a_submit_killed_in_the_middle_is_interrupted_and_not_repeated(job: Job, tmp_path: Path) -> None:
+    killed = submit(job, f"echo once >>{tmp_path}/count; kill -9 $PPID")
+    assert killed[1].exit_code == -9
+    assert submit(job, COUNT.format(tmp_path, 0))[0] == Receipt(Handover.INTERRUPTED, None)
+    assert read_receipt(sh(receipt_step(job)))[0] == Receipt(Handover.INTERRUPTED, None)
+    assert times(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        pytest.param(f"{os.uname().nodename} {os.getpid()}\n", id="of-a-living-process"),
+        pytest.param("another-host 1\n", id="on-another-machine"),
+        pytest.param(None, id="that-did-not-say-who-it-is-yet"),
+    ],
+)
+def test_a_try_is_begun(job: Job, by: str | None) -> None:
+    attempt = folder(job) / "submit.1"
+    attempt.mkdir(parents=True)
+    if by is not None:
+        (attempt / "by").write_text(by)
+    assert submit(job, "exit 1")[0] == Receipt(Handover.BEGUN, None)
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["no-directory", "a-directory-without-a-try"])
+def test_a_job_that_never_began_is_never_and_asking_changes_nothing(job: Job, made: bool) -> None:
+    if made:
+        folder(job).mkdir()
+    assert read_receipt(sh(receipt_step(job)))[0] == Receipt(Handover.NEVER, None)
+    assert not list(folder(job).glob("*"))
+    assert folder(job).exists() is made
+
+
+def test_a_receipt_is_read_without_submitting(job: Job, tmp_path: Path) -> None:
+    submit(job, COUNT.format(tmp_path, 0))
+    receipt, answer = read_receipt(sh(receipt_step(job)))
+    assert (receipt, answer.stdout) == (Receipt(Handover.ANSWERED, 0), "job 7\n")
+    assert times(tmp_path) == 1
+
+
+def test_a_directory_that_cannot_be_made_is_unwritable_with_the_shell_s_words(job: Job, tmp_path: Path) -> None:
+    folder(job).write_text("a file in its place")
+    receipt, answer = submit(job, COUNT.format(tmp_path, 0))
+    assert receipt == Receipt(Handover.UNWRITABLE, None)
+    assert "it's a job" in answer.stderr
+    assert not (tmp_path / "count").exists()
+
+
+def test_a_file_in_the_place_of_the_try_is_unwritable_too(job: Job, tmp_path: Path) -> None:
+    folder(job).mkdir()
+    (folder(job) / "submit.1").write_text("")
+    receipt, answer = submit(job, COUNT.format(tmp_path, 0))
+    assert receipt == Receipt(Handover.UNWRITABLE, None)
+    assert "submit.1" in answer.stderr
+
+
+def test_a_script_that_cannot_be_written_gives_the_try_back(job: Job, tmp_path: Path) -> None:
+    (folder(job) / "script").mkdir(parents=True)
+    assert submit(job, COUNT.format(tmp_path, 0))[0] == Receipt(Handover.UNWRITABLE, None)
+    assert not (folder(job) / "submit.1").exists()
+    assert not (tmp_path / "count").exists()
+
+
+def test_an_answer_that_looks_like_a_receipt_is_only_an_answer(job: Job) -> None:
+    receipt, answer = submit(job, "printf '\\nreceipt 9\\n'; exit 2")
+    assert (receipt, answer.stdout) == (Receipt(Handover.ANSWERED, 2), "\nreceipt 9\n")
+
+
+def test_a_submit_command_cannot_read_the_script_that_follows(job: Job) -> None:
+    assert submit(job, "cat; echo 7")[1].stdout == "7\n"
+
+
+def test_exit_files_and_ids_of_many_jobs_are_read_in_one_go(tmp_path: Path) -> None:
+    jobs = [job_of(index=number, directory=f"{tmp_path}/j {number}", job_id=str(number)) for number in range(4)]
+    jobs.append(job_of(index=4, directory=f"{tmp_path}/j 4", job_id=None))
+    jobs.append(job_of(index=5, directory=f"{tmp_path}/j 5", job_id="5", submit_try=2))
+    for job in jobs[1:]:
+        folder(job).mkdir()
+    (tmp_path / "j 1" / "exit").write_text("exit_code 3\n")
+    (tmp_path / "j 2" / "exit").write_text("")
+    for number in (3, 4, 5):
+        (tmp_path / f"j {number}" / "job_id").symlink_to(f"9{number}")
+    (tmp_path / "j 5" / "exit").write_text("exit_code 0\n")
+    assert read_probe(sh(probe_step(jobs)).stdout, jobs) == {
+        "r1.1": Probe(None, ExitReport(exit_code=3)),
+        "r1.2": Probe(None, None),
+        "r1.4": Probe("94", None),
+        "r1.5": Probe("95", ExitReport(exit_code=0)),
+    }
+
+
+def test_an_id_that_the_job_could_not_learn_is_no_id() -> None:
+    jobs = [job_of(directory="/j", job_id="5", submit_try=2)]
+    assert read_probe("@0\nby unknown\n", jobs).get("r1.1", Probe()).job_id is None
+
+
+@pytest.mark.parametrize("noise", ["@9\nexit_code 0\n", "@x\nexit_code 0\n", "exit_code 0\n", "@\n"])
+def test_a_probe_answer_for_nobody_is_ignored(noise: str) -> None:
+    assert read_probe(noise, [job_of(directory="/j")]) == {}
+
+
+def test_a_stand_in_for_a_machine_can_tell_the_steps_apart(job: Job) -> None:
+    step = submit_step(job, RenderedJob(script="s\n", submit="toy 'a b'\nsecond line"), "END-1")
+    assert step_kind(step) == ("submit", [job.directory, "submit.1"])
+    assert handed_over(step) == "toy 'a b'\nsecond line"
+    assert step_kind(receipt_step(job)) == ("receipt", [job.directory, "submit.1"])
+    assert step_kind(probe_step([job]))[0] == "probe"
+    assert step_kind("squeue") == ("", [])

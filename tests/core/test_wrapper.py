@@ -1,0 +1,336 @@
+"""The job's wrapper in templates/batch.yaml, run by real shells as a scheduler would run it: in a session of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.core.exit_file import ExitReport, parse_exit_file
+from adapter.core.render import render_job
+from adapter.core.state import Reason
+
+from .samples import job_of, toy
+
+SHELLS = ["dash", "bash"]
+Process = subprocess.Popen[bytes]
+
+
+class Place:
+    """A job's directory, and the running of its script in it."""
+
+    def __init__(self, directory: Path, task: dict[str, Any], **over: Any) -> None:
+        self.directory = directory
+        (directory / "work").mkdir(parents=True)
+        self.job = job_of(task, directory=str(directory))
+        self.script = directory / "script"
+        self.script.write_text(render_job(toy(**over), self.job, "/ws").script, encoding="utf-8")
+
+    def start(self, shell: str = "sh", job_id: str = "7", **more: Any) -> Process:
+        more.setdefault("start_new_session", True)
+        return subprocess.Popen(
+            [shell, str(self.script)], env={**os.environ, "TOY_ID": job_id}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
+        )  # fmt: skip
+
+    def run(self, shell: str = "sh", job_id: str = "7") -> int:
+        process = self.start(shell, job_id)
+        process.communicate(timeout=30)
+        assert until(lambda: not session(process.pid)), session(process.pid)
+        return process.returncode
+
+    def read(self, name: str) -> str:
+        return (self.directory / name).read_text(encoding="utf-8")
+
+    @property
+    def report(self) -> ExitReport | None:
+        path = self.directory / "exit"
+        return parse_exit_file(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[..., Place]:
+    return lambda task, **over: Place(tmp_path / "it's a job", task if isinstance(task, dict) else {"command": task}, **over)
+
+
+def until(holds: Callable[[], object], within_s: float = 10) -> bool:
+    """Wait for other processes: there is no event that they would send."""
+    end = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def session(leader: int) -> list[str]:
+    """The command lines of the processes that live in the session of *leader*."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] not in "ZX":
+                found.append((stat.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+        except (OSError, IndexError):
+            continue
+    return found
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("command", "code", "signal_number"),
+    [
+        pytest.param("exit 0", 0, None, id="success"),
+        pytest.param("exit 3", 3, None, id="exit-3"),
+        pytest.param("exit 255", 255, None, id="exit-255"),
+        pytest.param("kill -9 $$", 137, 9, id="signal-9"),
+        pytest.param("kill -SEGV $$", 139, 11, id="signal-11"),
+        pytest.param(["/nonexistent/program"], 127, None, id="no-such-program"),
+    ],
+)
+def test_the_wrapper_ends_with_the_task_s_exit_code_and_writes_it_down(
+    place: Callable[..., Place], shell: str, command: object, code: int, signal_number: int | None
+) -> None:
+    here = place({"command": command})
+    assert here.run(shell) == code
+    report = here.report
+    assert report
+    assert (report.exit_code, report.signal, report.reason, report.job_id) == (code, signal_number, None, "7")
+    assert report.started_at is not None
+    assert report.ended_at is not None
+    assert 0 <= report.ended_at - report.started_at < 20
+    assert not (here.directory / "exit.part").exists()
+
+
+def test_the_exit_file_was_written_over_space_that_was_reserved_before_the_task_began(place: Callable[..., Place]) -> None:
+    here = place("wc -c <../exit.part")
+    here.run()
+    assert int(here.read("stdout")) == 513
+    assert (here.directory / "exit").stat().st_size == 513
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_cpu_seconds_of_the_task_are_written_down(place: Callable[..., Place], shell: str) -> None:
+    here = place("i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done")
+    here.run(shell)
+    report = here.report
+    assert report
+    assert report.usage.user_s is not None
+    assert 0 < report.usage.user_s < 20
+    assert report.usage.wall_s is not None
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_steps_stop_at_the_first_failure_unless_its_error_is_ignored(place: Callable[..., Place], shell: str) -> None:
+    steps = ["echo one", {"shell": "echo two; exit 4", "ignore_error": True}, "echo three; exit 5", "echo four"]
+    here = place({"steps": steps})
+    assert here.run(shell) == 5
+    assert here.read("stdout") == "one\ntwo\nthree\n"
+
+
+def test_an_ignored_error_in_the_last_step_is_success(place: Callable[..., Place]) -> None:
+    assert place({"steps": [{"shell": "exit 4", "ignore_error": True}]}).run() == 0
+
+
+def test_a_step_has_its_own_env_workdir_and_streams(place: Callable[..., Place]) -> None:
+    steps = [
+        "mkdir 'sub dir'; echo input >'sub dir/in put'",
+        {"shell": "pwd; cat; echo $X; echo err >&2", "env": {"X": "a  b"}, "workdir": "sub dir", "stdin": "in put", "stdout": "out", "stderr": "err"},
+        "pwd; echo ${X-unset}",
+    ]  # fmt: skip
+    here = place({"steps": steps})
+    assert here.run() == 0
+    work = here.directory / "work"
+    assert here.read("work/sub dir/out") == f"{work / 'sub dir'}\ninput\na b\n"
+    assert here.read("work/sub dir/err") == "err\n"
+    assert here.read("stdout") == f"{work}\nunset\n"
+
+
+HOSTILE = {
+    "QUOTES": "it's \"quoted\"",
+    "COMMANDS": "$(touch oops) `touch oops`; touch oops & | > oops",
+    "LINES": "first\n#SBATCH --uid=0\nEND-1\n",
+    "UNICODE": "é 名 🎉",
+    "BACKSLASHES": "\\n\\\\ \\",
+    "EMPTY": "",
+    "GLOB": "* ~ ? [a]",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_environment_with_hostile_values_arrives_as_it_was_and_runs_nothing(place: Callable[..., Place], shell: str) -> None:
+    here = place({"steps": [{"argv": ["env", "-0"]}, {"argv": ["printf", "%s\\0", *HOSTILE.values()], "stdout": "words"}], "env": HOSTILE})
+    assert here.run(shell) == 0
+    env = dict(entry.split("=", 1) for entry in here.read("stdout").split("\0") if "=" in entry)
+    assert {key: env[key] for key in HOSTILE} == HOSTILE
+    assert here.read("work/words").split("\0")[:-1] == list(HOSTILE.values())
+    assert sorted(path.name for path in (here.directory / "work").iterdir()) == ["words"]
+
+
+def test_a_workdir_of_the_target_is_where_the_steps_run(place: Callable[..., Place], tmp_path: Path) -> None:
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    here = place({"command": "pwd", "workdir": str(elsewhere)})
+    assert here.run() == 0
+    assert here.read("stdout") == f"{elsewhere}\n"
+
+
+def test_a_workdir_that_is_not_there_fails_the_task_with_the_shell_s_words(place: Callable[..., Place]) -> None:
+    here = place({"command": "touch never", "workdir": "/nonexistent/folder"})
+    assert here.run() != 0
+    assert "/nonexistent/folder" in here.read("stderr")
+    assert here.report
+    assert here.report.exit_code != 0
+
+
+def test_standard_output_and_error_are_apart_and_standard_input_is_empty(place: Callable[..., Place]) -> None:
+    here = place("echo out; echo err >&2; cat; echo end")
+    assert here.run() == 0
+    assert (here.read("stdout"), here.read("stderr")) == ("out\nend\n", "err\n")
+
+
+def test_streams_may_be_files_of_the_work_folder(place: Callable[..., Place]) -> None:
+    here = place({"command": "cat; echo err >&2", "stdin": "in put", "stdout": "my out", "stderr": "my err"})
+    (here.directory / "work" / "in put").write_text("hello")
+    assert here.run() == 0
+    assert (here.read("work/my out"), here.read("work/my err")) == ("hello", "err\n")
+
+
+def test_the_prologue_runs_before_the_steps_in_their_shell(place: Callable[..., Place]) -> None:
+    here = place("echo $LOADED", prologue=["LOADED='a module'", "export LOADED"])
+    assert here.run() == 0
+    assert here.read("stdout") == "a module\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_term_reaches_the_whole_process_group_and_143_is_written(place: Callable[..., Place], shell: str) -> None:
+    here = place("sh -c 'trap \"echo grandchild >>told; exit\" TERM; touch ready; while :; do sleep 0.05; done'; echo not reached")
+    process = here.start(shell)
+    assert until((here.directory / "work" / "ready").exists)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert here.report
+    assert (here.report.exit_code, here.report.signal) == (143, 15)
+    assert here.read("work/told") == "grandchild\n"
+    assert until(lambda: not session(process.pid)), session(process.pid)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_task_may_answer_a_signal_in_its_own_way_and_its_exit_code_counts(place: Callable[..., Place], shell: str) -> None:
+    here = place({"command": {"argv": ["sh", "-c", "trap 'echo saving; exit 9' USR1; touch ready; while :; do sleep 0.05; done"]}})
+    process = here.start(shell)
+    assert until((here.directory / "work" / "ready").exists)
+    os.killpg(process.pid, signal.SIGUSR1)
+    process.communicate(timeout=20)
+    assert here.report
+    assert here.report.exit_code in {9, 138}  # the steps' own shell has no trap: it may die of the signal first
+    assert until(lambda: not session(process.pid))
+
+
+def test_without_a_group_of_its_own_only_the_task_gets_the_signal(place: Callable[..., Place]) -> None:
+    here = place({"command": {"argv": ["sleep", "60"]}})
+    parent = subprocess.Popen(
+        ["sh", "-c", 'sh "$0" & echo $!; trap "echo hit" TERM; wait; echo parent goes on', str(here.script)],
+        env={**os.environ, "TOY_ID": "7"}, stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert parent.stdout
+    wrapper = int(parent.stdout.readline())
+    assert until(lambda: any("sleep 60" in line for line in session(parent.pid)))
+    os.kill(wrapper, signal.SIGTERM)
+    assert until(lambda: here.report is not None)
+    out, _ = parent.communicate(timeout=20)
+    assert out == b"parent goes on\n"
+    for line in session(parent.pid):
+        assert "sleep 60" in line  # the steps' shell got the signal; what it ran is the scheduler's business here
+    if session(parent.pid):
+        os.killpg(parent.pid, signal.SIGKILL)
+
+
+def test_what_a_task_left_running_is_ended_with_it(place: Callable[..., Place]) -> None:
+    here = place("sleep 300 & sleep 301 </dev/null >/dev/null 2>&1 & exit 3")
+    assert here.run() == 3
+    assert here.report
+    assert here.report.exit_code == 3
+
+
+def test_what_a_task_left_running_may_go_on_where_the_backend_says_so(place: Callable[..., Place]) -> None:
+    here = place("sleep 300 >/dev/null 2>&1 &", values={"end_processes": False})
+    process = here.start()
+    process.communicate(timeout=20)
+    try:
+        assert [line.strip() for line in session(process.pid)] == ["sleep 300"]
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_the_walltime_watcher_ends_the_whole_group_even_what_ignores_the_signal(tmp_path: Path) -> None:
+    task = {
+        "command": "sh -c 'trap \"\" TERM; echo stubborn; while :; do sleep 0.1; done' & sleep 300",
+        "resources": {"walltime": 1},
+    }
+    over = {"values": {"watch_walltime": True}, "supports": ["walltime"]}
+    places = [Place(tmp_path / shell, task, **over) for shell in SHELLS]
+    processes = [here.start(shell) for here, shell in zip(places, SHELLS, strict=True)]
+    for here, process in zip(places, processes, strict=True):
+        assert until(lambda here=here: here.report is not None)
+        assert here.report
+        assert (here.report.exit_code, here.report.reason) == (143, Reason.TIME_LIMIT)
+        assert until(lambda process=process: not session(process.pid), within_s=12), session(process.pid)
+        process.communicate(timeout=20)
+        assert process.returncode in {143, -9}
+        assert here.read("stdout") == "stubborn\n"
+        assert here.report.reason is Reason.TIME_LIMIT
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_task_within_its_walltime_leaves_no_watcher_behind(place: Callable[..., Place], shell: str) -> None:
+    here = place({"command": "exit 3", "resources": {"walltime": 300}}, values={"watch_walltime": True}, supports=["walltime"])
+    assert here.run(shell) == 3  # run() waits until the session is empty
+    assert here.report
+    assert (here.report.exit_code, here.report.reason) == (3, None)
+
+
+def test_memory_is_bounded_where_the_backend_says_so(place: Callable[..., Place]) -> None:
+    task = {"command": "ulimit -v", "resources": {"ram_limit": "1 GiB"}}
+    here = place(task, values={"limit_ram": True}, supports=["ram_limit"])
+    assert here.run() == 0
+    assert here.read("stdout") == "1048576\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_second_job_in_the_same_directory_does_nothing_and_says_so(place: Callable[..., Place], shell: str) -> None:
+    here = place("echo once >>count")
+    assert here.run(shell, job_id="7") == 0
+    second = here.start(shell, job_id="8")
+    _, err = second.communicate(timeout=20)
+    assert (second.returncode, err.decode()) == (75, "submitted twice: job 7 runs this, 8 does nothing\n")
+    assert here.read("work/count") == "once\n"
+    assert here.report
+    assert here.report.job_id == "7"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_requeued_job_keeps_its_id_and_runs_again(place: Callable[..., Place], shell: str) -> None:
+    here = place("echo again >>count; [ -e ../exit ] && echo stale >>count; exit $(wc -l <count)")
+    assert here.run(shell) == 1
+    assert here.run(shell) == 2
+    assert here.read("work/count") == "again\nagain\n"
+    assert here.report
+    assert here.report.exit_code == 2
+
+
+def test_a_directory_that_is_gone_stops_the_job_before_its_task(place: Callable[..., Place], tmp_path: Path) -> None:
+    here = place("touch /tmp/never")
+    moved = tmp_path / "script"
+    here.script.rename(moved)
+    (here.directory / "work").rmdir()
+    here.directory.rmdir()
+    here.script = moved
+    assert here.run() == 73
