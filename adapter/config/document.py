@@ -341,9 +341,7 @@ class _Reader:
             name = _joined_surrogates(key.value)
             if name in entries:
                 line = entries[name][0].start_mark.line + 1
-                raise _problem(
-                    f"duplicate key {name!r}; it stands in line {line} already", key.start_mark, self._file
-                )
+                raise _problem(f"duplicate key {name!r}; it stands in line {line} already", key.start_mark, self._file)
             entries[name] = (key, value)
         for below in merged:
             self._guard(below)

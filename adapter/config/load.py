@@ -277,7 +277,7 @@ def _find_parent(reading: _Reading, child: Found, document: Document, name: str)
         shown = str(PurePosixPath(child.shown).parent / name)
         return Found(shown, beside) if beside is not None and beside.is_file() else None
     options = search.candidates(name, reading.environ, reading.cwd)
-    if name in (child.stem, document.data.get("name")):  # noqa: PLR6201 (a name of the wrong type has no hash)
+    if name in (child.stem, document.data.get("name")):
         keys = [_key(one) for one in options]
         options = options[keys.index(_key(child)) + 1 :] if _key(child) in keys else options
     return options[0] if options else None

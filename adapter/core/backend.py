@@ -160,7 +160,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         for key, value in limits.pop("capacity", {}).items()
     }
     directives = document.get("directives", {})
-    version = document.get("version", {})
+    version, result = document.get("version", {}), document.get("result")
     submit = _submit(document["submit"])
     options = _options(directives.get("options", {}))
     return Backend(
@@ -188,7 +188,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         script=Template(document["script"]),
         submit=submit,
         monitor=_query(document["monitor"]),
-        result=_query(document["result"]) if document.get("result") else None,
+        result=_query({"states": document["monitor"].get("states", {}), **result}) if result else None,
         kill=_kill(document["kill"]),
         find=_query(document["find"]) if document.get("find") else None,
         logs={stream: Template(text) for stream, text in document.get("logs", {}).items()},

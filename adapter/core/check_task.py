@@ -48,7 +48,7 @@ def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
     if "steps" not in document and "command" not in document:
         yield Finding(
             path=(),
-            message="the task has no steps; write `command` or `steps`",
+            message="the task lacks `command` or `steps`",
             missing=("steps", "command"),
             at_key=True,
         )

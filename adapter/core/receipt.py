@@ -57,7 +57,9 @@ def submit_step(job: Job, rendered: RenderedJob, end_mark: str) -> str:
 {_SUBMIT} {directory} {attempt}
 (umask 077 && mkdir -p {directory}/work) && cd {directory} || exit {_CANNOT_WRITE}
 if why=$(mkdir {attempt} 2>&1); then
-    echo "$(uname -n) $$" >{attempt}/by &&
+    cat >{attempt}/by <<{end_mark} &&
+$(uname -n) $$
+{end_mark}
     cat >script <<'{end_mark}' &&
 {rendered.script.rstrip()}
 {end_mark}

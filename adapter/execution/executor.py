@@ -23,7 +23,9 @@ from adapter.core.state import Reason, State
 from adapter.errors import (
     AdapterError,
     AuthenticationError,
+    ConnectError,
     JournalError,
+    OutcomeUnknown,
     TaskError,
     TransportError,
     UnsupportedResource,
@@ -257,6 +259,7 @@ class Executor:
     async def _work(self) -> None:
         try:
             while True:
+                self._wake.clear()
                 await self._pause(await self._turn())
         except asyncio.CancelledError:
             raise
@@ -274,18 +277,18 @@ class Executor:
             waker.cancel()
             sleeper.cancel()
             await asyncio.gather(waker, sleeper, return_exceptions=True)
-        self._wake.clear()
 
     async def _turn(self) -> float:
         """Do all that can be done now; return for how many seconds there is nothing to do."""
         now = self.clock.now()
         self._renew(now)
         await self._follow_foreign()
+        self._read_kill_requests(now)
+        await self._poller.drop(now)
         if all(is_done(job) for job in self.mine()):
             return _LOOK_S if self._foreign else 3600
         try:
             await self._prepare()
-            self._read_kill_requests(now)
             await self._poller.kill(now)
             await self._submitter.resolve(now)
             submit_again_s = await self._submitter.submit(now)
@@ -299,7 +302,7 @@ class Executor:
         except TransportError as error:
             wait_s = next(self._waits)
             await self.tell("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
-            if not self._prepared and wait_s > 30:
+            if not self._prepared and (wait_s > 30 or not isinstance(error, ConnectError | OutcomeUnknown)):
                 raise
             return wait_s
         self._waits = backoff()

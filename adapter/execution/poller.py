@@ -123,13 +123,18 @@ class Poller:
 
     # -- kill
 
+    async def drop(self, now: float) -> None:
+        """End the jobs that were asked to be killed and never left this process: nobody has to be asked."""
+        waiting = [
+            job for job in self._executor.mine()
+            if job.kill_requested_at is not None and job.state is State.WAITING and not job.submit_began
+        ]  # fmt: skip
+        await self._executor.update(*(_killed_before_submit(job, now) for job in waiting))
+
     async def kill(self, now: float) -> None:
-        """Kill what was asked to be killed: at once what never left, the rest by command, harder what stays."""
+        """Kill by command what was asked to be killed, and harder what stays."""
         executor = self._executor
         asked = [job for job in executor.mine() if job.kill_requested_at is not None and not job.state.is_final]
-        never = [job for job in asked if job.state is State.WAITING and not job.submit_began]
-        if never:
-            await executor.update(*(_killed_before_submit(job) for job in never))
         there = [job for job in asked if job.job_id is not None and self._may_try(job, now)]
         await self._send([job for job in there if job.kill_sent_at is None], now, harder=False)
         spec = executor.backend.kill
@@ -163,5 +168,6 @@ class Poller:
         self._next_at = min(self._next_at, now + executor.backend.limits.poll_min_s)
 
 
-def _killed_before_submit(job: Job) -> Job:
-    return job.but(state=State.KILLED, reason=Reason.KILLED_BY_USER, message="it had not been handed over yet")
+def _killed_before_submit(job: Job, now: float) -> Job:
+    said = "it had not been handed over yet"
+    return job.but(state=State.KILLED, reason=Reason.KILLED_BY_USER, message=said, ended_at=now, collected=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapter.core.backend import for_version
@@ -13,7 +13,7 @@ from adapter.core.parse import Answer, Observation, classify, is_no_answer, pars
 from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
 from adapter.core.render import expand_workspace, render_command, render_job
 from adapter.core.template import quote
-from adapter.errors import CompletedCommand, ConnectError, MonitorError, OutcomeUnknown, TransportError
+from adapter.errors import CommandError, CompletedCommand, ConnectError, MonitorError, OutcomeUnknown, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,6 +73,12 @@ class Site:
                 f"cannot use the workspace {self.backend.workspace} of backend {self.backend.name}: {why}"
             )
         lines = made.stdout.strip().splitlines()
+        if missing := [line.removeprefix("missing ") for line in lines if line.startswith("missing ")]:
+            raise CommandError(
+                f"backend {self.backend.name} needs {', '.join(missing)}, not found where its commands run; "
+                "load it, or give its path under `programs` in the backend file",
+                completed=made,
+            )
         self.workspace = lines[0]
         machine = {name: float(value) for name, value in (line.split() for line in lines[1:])}
         capacity = self.backend.limits.capacity
@@ -160,9 +166,7 @@ class Site:
         )
         found: dict[str, Observation] = {}
         for chunk, step in zip(chunks, answers, strict=True):
-            answer, _ = _read(
-                replace(spec, states=spec.states or self.backend.monitor.states), self.backend, step.completed, chunk
-            )
+            answer, _ = _read(spec, self.backend, step.completed, chunk)
             if answer is None and step.completed and classify(self.backend, step.completed) == "permanent":
                 self._result_is_off = True
             known = answer.observations if answer else {}
@@ -270,6 +274,9 @@ def _prepare_step(backend: Backend) -> str:
     if backend.programs:
         lines.append("mkdir -p .programs")
     lines += [f"ln -sfn {quote(path)} .programs/{quote(name)}" for name, path in backend.programs.items()]
+    lines.append("PATH=$PWD/.programs:$PATH")
+    lines += [f"[ -x {quote(path)} ] || echo missing {quote(path)}" for path in backend.programs.values()]
+    lines += [f"command -v {quote(name)} >/dev/null || echo missing {quote(name)}" for name in backend.needs]
     return "\n".join(lines)
 
 

@@ -78,7 +78,8 @@ class Submitter:
             batch = await self._put_inputs(batch)
             answers = await executor.site.submit(batch) if batch else []
         except ConnectError:
-            await executor.update(*(job.but(submit_began=False) for job in batch))
+            still = [job for job in batch if not executor.jobs[job.key].state.is_final]
+            await executor.update(*(job.but(submit_began=False) for job in still))
             raise
         self._sent_at += [now] * len(batch)
         for job, answer in zip(batch, answers, strict=True):

@@ -1,7 +1,7 @@
 """Every mistake is found when a file is read, at its place: the files in ``broken/`` beside what must be said of them.
 
-``NAME.expected`` was written by reading ``NAME``. ``...`` at a line's end stands for folders of this machine, ``FOLDER``
-for the folder ``broken``.
+``NAME.expected`` was written by reading ``NAME``. ``...`` at a line's end stands for folders of this machine,
+``FOLDER`` for the folder ``broken``.
 """
 
 from __future__ import annotations

@@ -102,6 +102,8 @@ def test_a_wrong_file_is_listed_with_its_first_problem(tmp_path: Path) -> None:
     assert entry.error == ".adapter/wrong.yaml:1:9: format: found the number 2, expected 1"
 
 
-@pytest.mark.parametrize("name", sorted(item.name for item in shipped("templates").iterdir() if item.name.endswith(".yaml")))
+@pytest.mark.parametrize(
+    "name", sorted(item.name for item in shipped("templates").iterdir() if item.name.endswith(".yaml"))
+)
 def test_the_shipped_backends_are_right(name: str) -> None:
     assert validate_file(Path(str(shipped("templates"))) / name) == []

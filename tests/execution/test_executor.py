@@ -1,0 +1,632 @@
+from __future__ import annotations
+
+import asyncio
+import shlex
+from typing import Any
+
+import pytest
+
+from adapter.core.job import Job
+from adapter.core.state import Reason, State
+from adapter.core.task import task_from
+from adapter.errors import AuthenticationError, ConnectError, OutcomeUnknown, TaskError, TransportError, UnsupportedResource
+from adapter.execution.executor import Executor
+from adapter.execution.journal import Journal
+from adapter.transports.base import Download, Upload
+from adapter.transports.scripted import ScriptedTransport
+
+from .stage import ENDLESS, START, TIMED_OUT, UNKNOWN_ID, WELL, Slurm, play, said, slurm, tasks, until
+
+LIMIT = said("", "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)\n", 1)
+TRANSIENT = said("", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n", 1)
+REFUSED = said("", "sbatch: error: invalid partition specified: nosuch\n", 1)
+
+
+def ends(jobs: list[Job]) -> list[tuple[State, Reason | None]]:
+    return [(job.state, job.reason) for job in jobs]
+
+
+DONE = (State.SUCCEEDED, None)
+
+
+# -- how much is asked of the machine
+
+
+@pytest.mark.parametrize(("count", "submits"), [(1, 1), (50, 1), (200, 2)])
+def test_the_number_of_calls_does_not_grow_with_the_jobs(journal: Journal, count: int, submits: int) -> None:
+    scheduler = Slurm(leaves=dict.fromkeys(range(1, count + 1), "exit_code 0"))
+    scheduler.accounting = lambda command: "".join(f"{key}|COMPLETED|0:0|3|00:01.500|1G\n" for key in scheduler.jobs)
+    story = play(scheduler, journal, tasks(count))
+    assert ends(story.jobs) == [DONE] * count
+    runs = scheduler.transport.runs
+    kinds = [sorted({command.split()[0] if command[0] != "#" else " ".join(command.split()[:2]) for command in run}) for run in runs]
+    poll = ["# probe", "squeue"]
+    assert kinds == [["# prepare", "sbatch"], *[["sbatch"]] * submits, poll, poll, poll, ["sacct"]]
+    assert [len(run) for run in runs[1:]] == [*[min(count, 100)] * submits, 2, 2, 2, 1]
+    assert len(scheduler.submitted) == count
+    assert {job.usage.cpu_s for job in story.jobs} == {1.5}
+
+
+def test_more_jobs_than_one_command_may_name_are_asked_about_in_chunks(journal: Journal) -> None:
+    scheduler = Slurm()
+    play(scheduler, journal, tasks(5), slurm(monitor={"max_ids": 2}, result=None))
+    polls = [run for run in scheduler.transport.runs if run[0].startswith("squeue")]
+    assert [len(run) for run in polls] == [4, 4, 4]
+
+
+def test_an_idle_poll_gets_rarer_up_to_its_bound_and_quick_again_when_something_happens(journal: Journal) -> None:
+    scheduler = Slurm(path=[*["RUNNING|0|None"] * 12, "COMPLETED|0|None"])
+    asked: list[float] = []
+    transport, squeue = scheduler.transport, scheduler.squeue
+    transport.rules.insert(0, ("^squeue --noheader", lambda command: (asked.append(scheduler.clock.now()), squeue(command))[1]))
+    play(scheduler, journal, tasks(), slurm(limits={"poll_seconds": [1, 5]}))
+    gaps = [round(later - earlier, 2) for earlier, later in zip(asked, asked[1:], strict=False)]
+    assert gaps[:6] == pytest.approx([1, 1.5, 2.25, 3.375, 5, 5], abs=0.51)  # looks every half a second
+    assert max(gaps) <= 5.5
+
+
+# -- submits that go wrong
+
+
+def test_a_refused_submit_fails_one_job_with_the_scheduler_s_words_and_disturbs_no_other(journal: Journal) -> None:
+    story = play(Slurm(refusals={2: [REFUSED]}), journal, tasks(3))
+    assert ends(story.jobs) == [DONE, (State.FAILED, Reason.SUBMIT_REFUSED), DONE]
+    assert story.jobs[1].message == "the scheduler refused it: sbatch: error: invalid partition specified: nosuch"
+    assert story.jobs[1].collected
+
+
+def test_a_submit_that_fails_without_known_words_is_refused_with_its_exit_code(journal: Journal) -> None:
+    story = play(Slurm(refusals={1: [said(code=42)]}), journal, tasks())
+    assert story.jobs[0].message == "the scheduler refused it: exit code 42, and no word"
+
+
+def test_after_a_transient_error_the_job_is_looked_for_by_its_token_twice_before_it_is_repeated(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [TRANSIENT]})
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [DONE]
+    asked = [command.split()[0:2] for command in scheduler.transport.commands("^sbatch --parsable|^squeue --me")]
+    assert asked == [["sbatch", "--parsable"], ["squeue", "--me"], ["squeue", "--me"], ["sbatch", "--parsable"]]
+    assert scheduler.submitted[1][0] - scheduler.submitted[0][0] >= 5
+    assert story.jobs[0].submit_try == 2
+
+
+def test_after_a_transient_error_a_job_that_was_made_after_all_is_not_repeated(journal: Journal) -> None:
+    def made(scheduler: Slurm, *where: Any) -> object:
+        scheduler.make(*where)
+        return TRANSIENT
+
+    scheduler = Slurm(refusals={1: [made]})
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [DONE]
+    assert len(scheduler.submitted) == len(scheduler.jobs) == 1
+    assert story.jobs[0].job_id == "100"
+
+
+def test_a_look_that_is_not_answered_is_no_reason_to_repeat(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [TRANSIENT]})
+    looks = [TIMED_OUT] * 4
+    scheduler.transport.rules.insert(0, ("^squeue --me", lambda command: looks.pop() if looks else ""))
+    play(scheduler, journal, tasks())
+    assert len(scheduler.transport.commands("^squeue --me")) == 6  # four without an answer, two that found nothing
+    assert len(scheduler.submitted) == 2
+
+
+def test_without_find_a_doubtful_submit_is_never_repeated_and_says_what_is_missing(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [TRANSIENT]})
+    story = play(scheduler, journal, tasks(2), slurm(find=None))
+    assert ends(story.jobs) == [(State.LOST, Reason.SUBMIT_UNKNOWN), DONE]
+    assert len([index for _, index in scheduler.submitted if index == 1]) == 1
+    assert "Socket timed out" in story.jobs[0].message
+    assert "the backend has no `find`" in story.jobs[0].message
+
+
+def test_a_limit_is_waited_for_with_growing_pauses_and_no_search(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [LIMIT] * 4})
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [DONE]
+    times = [at - START for at, _ in scheduler.submitted]
+    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert [0.9 * 2**n <= gap <= 1.1 * 2**n + 0.5 for n, gap in enumerate(gaps)] == [True] * 4, gaps
+    assert scheduler.transport.commands("^squeue --me") == []
+    assert story.jobs[0].submit_try == 5
+    assert "job submit limit" in story.said("submit_waits")[0]
+
+
+def test_a_refused_login_stops_all_work_says_so_and_leaves_the_jobs_in_the_journal(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [said("", "sbatch: error: Access denied\n", 1)]})
+    backend = slurm(errors={"auth": ["Access denied"]}, limits={"submit_batch": 1})
+    with pytest.raises(AuthenticationError, match="backend slurm does not accept us: sbatch: error: Access denied"):
+        play(scheduler, journal, tasks(3), backend)
+    assert len(scheduler.submitted) == 1
+    assert [(job.state, job.submit_began) for job in journal.jobs()] == [(State.WAITING, False)] * 3
+
+
+def test_a_refused_login_of_the_monitor_stops_all_work_and_judges_no_job(journal: Journal) -> None:
+    scheduler = Slurm(monitor=[said("", "Access denied\n", 1)])
+    with pytest.raises(AuthenticationError, match="does not accept us: Access denied"):
+        play(scheduler, journal, tasks(), slurm(errors={"auth": ["Access denied"]}))
+    assert journal.jobs()[0].state is State.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        pytest.param("ok, it is in\n", "holds no job id; it said: ok, it is in", id="no-job-id"),
+        pytest.param("", "holds no job id; it said: nothing", id="nothing"),
+        pytest.param("7\n8\n", "holds two job ids, 7 and 8", id="two-job-ids"),
+    ],
+)
+def test_an_answer_without_one_clear_job_id_is_never_repeated_and_ends_as_lost(journal: Journal, answer: str, message: str) -> None:
+    scheduler = Slurm(refusals={1: [answer]})
+    story = play(scheduler, journal, tasks(2))
+    assert ends(story.jobs) == [(State.LOST, Reason.SUBMIT_UNKNOWN), DONE]
+    assert message in story.jobs[0].message
+    assert len([index for _, index in scheduler.submitted if index == 1]) == 1
+    assert message in story.said("unreadable_submit")[0]
+
+
+def test_a_job_whose_id_could_not_be_read_is_found_by_its_token(journal: Journal) -> None:
+    def mumbled(scheduler: Slurm, *where: Any) -> str:
+        scheduler.make(*where)
+        return "it is in"
+
+    story = play(Slurm(refusals={1: [mumbled]}), journal, tasks())
+    assert ends(story.jobs) == [DONE]
+
+
+@pytest.mark.parametrize("happened", [True, False], ids=["it-happened", "it-did-not-happen"])
+def test_a_submit_whose_answer_was_lost_on_the_way_makes_exactly_one_job(journal: Journal, happened: bool) -> None:
+    class Broken(ScriptedTransport):
+        cut = True
+
+        async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> Any:
+            cut, self.cut = self.cut and "# submit" in stdin, self.cut and "# submit" not in stdin
+            if cut and not happened:
+                raise OutcomeUnknown("the connection was lost")
+            answer = await super().run(command, stdin=stdin, timeout_s=timeout_s)
+            if cut:
+                raise OutcomeUnknown("the connection was lost")
+            return answer
+
+    scheduler = Slurm(transport=Broken())
+    story = play(scheduler, journal, tasks(3))
+    assert ends(story.jobs) == [DONE] * 3
+    assert len(scheduler.jobs) == len(scheduler.submitted) == 3
+
+
+def test_a_machine_that_cannot_be_reached_is_tried_again_with_growing_pauses_and_nothing_is_lost(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [ConnectError("no route")] * 4})
+    times: list[float] = []
+    story = play(scheduler, journal, tasks(2))
+    times = [at for at, index in scheduler.submitted if index == 1]
+    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert ends(story.jobs) == [DONE] * 2
+    assert len(scheduler.jobs) == 2
+    assert len(story.said("site_down")) == 4
+    assert [0.9 * 2**n <= gap <= 1.1 * 2**n + 0.5 for n, gap in enumerate(gaps)] == [True] * 4, gaps
+
+
+def test_a_machine_that_was_never_reached_is_given_up_in_the_end(journal: Journal) -> None:
+    class Away(ScriptedTransport):
+        async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> Any:
+            raise ConnectError("no route to host")
+
+    with pytest.raises(ConnectError, match="no route to host"):
+        play(Slurm(transport=Away()), journal, tasks())
+    assert journal.jobs()[0].state is State.WAITING
+
+
+def test_a_workspace_that_cannot_be_made_is_told_with_the_target_s_words(journal: Journal) -> None:
+    class Full(ScriptedTransport):
+        def _step(self, command: str) -> Any:
+            return said("", "mkdir: cannot create directory: Disk quota exceeded\n", 73) if command.startswith("# prepare") else super()._step(command)
+
+    with pytest.raises(TransportError, match="cannot use the workspace ~/.adapter of backend slurm: mkdir: cannot create directory: Disk quota"):
+        play(Slurm(transport=Full()), journal, tasks())
+
+
+def test_a_job_directory_on_a_full_disk_fails_that_job_after_some_tries_and_no_other(journal: Journal) -> None:
+    class Full(ScriptedTransport):
+        tries = 0
+
+        def _receipt(self, command: str, key: tuple[str, str], *, may_submit: bool) -> Any:
+            if "/0001-" in key[0]:
+                self.tries += 1
+                return said("", "sh: cannot create script: No space left on device\n", 73)
+            return super()._receipt(command, key, may_submit=may_submit)
+
+    transport = Full()
+    story = play(Slurm(transport=transport), journal, tasks(2))
+    assert ends(story.jobs) == [(State.FAILED, Reason.WORKSPACE), DONE]
+    assert "No space left on device" in story.jobs[0].message
+    assert transport.tries == 5
+
+
+# -- answers that go wrong
+
+
+def test_garbage_around_the_monitor_s_rows_disturbs_no_job_and_is_told_once(journal: Journal) -> None:
+    scheduler = Slurm()
+    squeue = scheduler.squeue
+
+    def noisy(command: str) -> Any:
+        answer = squeue(command)
+        return f"*** maintenance on Sunday ***\n%s\x00\n{answer}|||\n" if isinstance(answer, str) else answer
+
+    scheduler.transport.rules.insert(0, ("^squeue --noheader", noisy))
+    story = play(scheduler, journal, tasks(3))
+    assert ends(story.jobs) == [DONE] * 3
+    assert story.said("unreadable_line")[0] == "a line of the monitor's answer fits no pattern: '*** maintenance on Sunday ***'"
+    assert len(story.said("unreadable_line")) == 3
+
+
+def test_one_unreadable_line_leaves_its_job_where_it_was_and_moves_the_others(journal: Journal) -> None:
+    scheduler = Slurm(paths={1: ["RUNNING|0|None", "RUNN", "RUNN", "COMPLETED|0|None"], 2: WELL})
+    story = play(scheduler, journal, tasks(2))
+    assert ends(story.jobs) == [DONE] * 2
+
+
+def test_a_state_that_nobody_knows_moves_nothing_and_is_named_once(journal: Journal) -> None:
+    path = ["RUNNING|0|None", *["SLEEPWALKING|0|None"] * 30, "COMPLETED|0|None"]
+    story = play(Slurm(path=path), journal, tasks(2))
+    assert ends(story.jobs) == [DONE] * 2
+    assert story.said("unknown_state") == ["the scheduler says 'SLEEPWALKING', which monitor.states does not name"]
+
+
+def test_a_monitor_that_times_out_ten_times_judges_nobody(journal: Journal) -> None:
+    scheduler = Slurm(monitor=[TIMED_OUT] * 10)
+    story = play(scheduler, journal, tasks(2))
+    assert ends(story.jobs) == [DONE] * 2
+    assert len(story.said("monitor_failed")) == 10
+    assert scheduler.clock.now() - START > 60  # longer than a vanished job's grace
+    states = [event.what for event in story.events if event.job and event.job.index == 1]
+    assert states == ["queued", "running", "succeeded"]
+    assert "Socket timed out" in story.said("monitor_failed")[0]
+    assert "no job is judged by that" in story.said("monitor_failed")[0]
+
+
+@pytest.mark.parametrize(
+    ("exit_file", "end"),
+    [
+        pytest.param("exit_code 0", DONE, id="success"),
+        pytest.param("exit_code 3", (State.FAILED, Reason.EXIT_CODE), id="exit-3"),
+        pytest.param("", (State.LOST, Reason.VANISHED), id="empty-exit-file"),
+        pytest.param(None, (State.LOST, Reason.VANISHED), id="no-exit-file"),
+    ],
+)
+def test_a_job_purged_from_the_queue_ends_by_its_exit_file_or_is_lost_after_its_grace(
+    journal: Journal, exit_file: str | None, end: tuple[State, Reason | None]
+) -> None:
+    scheduler = Slurm(path=["RUNNING|0|None", None], leaves={} if exit_file is None else {1: exit_file})
+    story = play(scheduler, journal, tasks(), slurm(result=None))
+    assert ends(story.jobs) == [end]
+    gone_for = scheduler.clock.now() - START
+    assert (gone_for >= 60) is (end[0] is State.LOST)
+
+
+def test_a_job_that_is_missing_from_one_answer_only_is_not_judged(journal: Journal) -> None:
+    path = ["RUNNING|0|None", None, None, "RUNNING|0|None", "COMPLETED|0|None"]
+    story = play(Slurm(path=path), journal, tasks())
+    assert ends(story.jobs) == [DONE]
+
+
+def test_accounting_that_is_switched_off_is_not_asked_again(journal: Journal) -> None:
+    scheduler = Slurm(paths={1: ["COMPLETED|0|None"], 2: ["RUNNING|0|None"] * 5 + ["FAILED|768|NonZeroExitCode"]})
+    story = play(scheduler, journal, tasks(2))
+    assert ends(story.jobs) == [DONE, (State.FAILED, Reason.EXIT_CODE)]
+    assert story.jobs[1].exit_code == 3
+    assert len(scheduler.transport.commands("^sacct")) == 1
+
+
+def test_accounting_that_is_down_for_a_moment_is_asked_again(journal: Journal) -> None:
+    scheduler = Slurm(path=["RUNNING|0|None", None], leaves={1: "exit_code 0"})
+    answers = [said("", "Sending PersistInit msg: Connection refused\n", 1)]
+    scheduler.transport.rules.insert(0, ("^sacct", lambda command: answers.pop() if answers else "100|TIMEOUT|0:0|3|00:01|\n"))
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [(State.FAILED, Reason.TIME_LIMIT)]
+
+
+def test_a_job_that_can_never_start_is_killed_and_ends_with_its_reason(journal: Journal) -> None:
+    scheduler = Slurm(paths={1: ["PENDING|0|Dependency", "PENDING|0|DependencyNeverSatisfied"]})
+    story = play(scheduler, journal, tasks(2))
+    assert ends(story.jobs) == [(State.FAILED, Reason.DEPENDENCY), DONE]
+    assert story.jobs[0].message == "it can never start: DependencyNeverSatisfied"
+    assert scheduler.transport.commands("^scancel") == ["scancel 100"]
+
+
+# -- kills
+
+
+def test_a_waiting_job_is_killed_before_anything_leaves(journal: Journal) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        executor.kill(run, 2)
+
+    scheduler = Slurm()
+    story = play(scheduler, journal, tasks(2), slurm(limits={"max_tasks": 1}), kill)
+    assert ends(story.jobs) == [DONE, (State.KILLED, Reason.KILLED_BY_USER)]
+    assert story.jobs[1].message == "it had not been handed over yet"
+    assert len(scheduler.submitted) == 1
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING])
+def test_a_job_that_the_scheduler_has_is_killed_by_one_command_and_no_other_is(journal: Journal, state: State) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is state)
+        executor.kill(run, 1)
+
+    scheduler = Slurm(path=ENDLESS[:1] if state is State.QUEUED else ENDLESS, paths={2: WELL})
+    story = play(scheduler, journal, tasks(2), None, kill)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER), DONE]
+    assert scheduler.transport.commands("^scancel") == ["scancel 100"]
+
+
+def test_all_jobs_of_a_run_are_killed_by_one_command(journal: Journal) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: all(job.job_id for job in jobs))
+        executor.kill(run)
+
+    scheduler = Slurm(path=ENDLESS)
+    story = play(scheduler, journal, tasks(50), None, kill)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)] * 50
+    assert len(scheduler.transport.commands("^scancel")) == 1
+
+
+def test_a_finished_job_is_left_alone(journal: Journal) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state.is_final)
+        executor.kill(run, 1)
+
+    scheduler = Slurm(paths={2: [*["RUNNING|0|None"] * 9, "COMPLETED|0|None"]})
+    story = play(scheduler, journal, tasks(2), None, kill)
+    assert ends(story.jobs) == [DONE, DONE]
+    assert scheduler.transport.commands("^scancel") == []
+
+
+def test_a_kill_of_a_job_that_is_already_gone_is_success(journal: Journal) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is State.RUNNING)
+        scheduler.paths[1] = [None]
+        executor.kill(run)
+
+    gone = said("", "scancel: error: Kill job error on job id 100: Invalid job id specified\n", 1)
+    scheduler = Slurm(path=ENDLESS, kills=[gone])
+    story = play(scheduler, journal, tasks(), None, kill)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)]
+    assert story.said("kill_failed") == []
+
+
+def test_a_refused_kill_is_told_and_repeated_some_seconds_later(journal: Journal) -> None:
+    times: list[float] = []
+
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is State.RUNNING)
+        executor.kill(run)
+
+    scheduler = Slurm(path=ENDLESS, kills=[said("", "scancel: error: Unable to contact slurm controller\n", 1)] * 2)
+    scancel = scheduler.scancel
+    scheduler.transport.rules.insert(0, ("^scancel", lambda command: (times.append(scheduler.clock.now()), scancel(command))[1]))
+    story = play(scheduler, journal, tasks(), None, kill)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)]
+    assert story.said("kill_failed") == ["the kill command said: scancel: error: Unable to contact slurm controller"] * 2
+    assert [later - earlier >= 5 for earlier, later in zip(times, times[1:], strict=False)] == [True, True]
+
+
+def test_a_job_that_outlives_its_kill_is_killed_harder_once(journal: Journal) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is State.RUNNING)
+        executor.kill(run)
+
+    scheduler = Slurm(path=ENDLESS, kills=[said()])
+    story = play(scheduler, journal, tasks(), None, kill)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)]
+    assert scheduler.transport.commands("^scancel") == ["scancel 100", "scancel --signal=KILL --full 100"]
+    job = story.jobs[0]
+    assert job.kill_sent_at is not None
+    assert job.kill_escalated_at is not None
+    assert 40 <= job.kill_escalated_at - job.kill_sent_at < 42
+
+
+def test_a_refused_harder_kill_is_repeated_gently_and_not_for_ever(journal: Journal) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is State.RUNNING)
+        executor.kill(run)
+
+    no = said("", "scancel: error: Access/permission denied\n", 1)
+    scheduler = Slurm(path=[*["RUNNING|0|None"] * 60, "COMPLETED|0|None"], kills=[said(), *[no] * 1000])
+    story = play(scheduler, journal, tasks(), slurm(limits={"poll_seconds": [1, 5]}), kill)
+    assert story.jobs[0].state is State.SUCCEEDED
+    assert len(scheduler.transport.commands("^scancel --signal=KILL")) == 5
+
+
+def test_a_kill_asked_by_another_process_reaches_the_one_that_drives_the_run(journal: Journal) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is State.RUNNING)
+        other = Journal.open(journal.path)
+        other.request_kill(run, None, 0.0)
+        other.close()
+
+    story = play(Slurm(path=ENDLESS), journal, tasks(), None, kill)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)]
+
+
+# -- limits
+
+
+def test_no_more_jobs_than_max_tasks_are_with_the_scheduler_at_once(journal: Journal) -> None:
+    scheduler = Slurm()
+    story = play(scheduler, journal, tasks(7), slurm(limits={"max_tasks": 2}))
+    assert ends(story.jobs) == [DONE] * 7
+    assert scheduler.most_at_once == 2
+
+
+@pytest.mark.parametrize(
+    ("rate", "count", "at_least_s"),
+    [pytest.param(3, 8, 120, id="three-a-minute"), pytest.param(0.5, 2, 120, id="one-in-two-minutes")],
+)
+def test_no_more_jobs_are_submitted_a_minute_than_the_site_allows(journal: Journal, rate: float, count: int, at_least_s: float) -> None:
+    scheduler = Slurm()
+    story = play(scheduler, journal, tasks(count), slurm(limits={"submit_per_minute": rate}))
+    assert ends(story.jobs) == [DONE] * count
+    times = [at for at, _ in scheduler.submitted]
+    assert times[-1] - times[0] >= at_least_s
+    for at in times:
+        assert len([other for other in times if at <= other < at + 60]) <= max(1, rate)
+
+
+def test_jobs_that_run_at_once_fit_the_capacity_and_a_big_one_is_not_starved_by_small_ones(journal: Journal) -> None:
+    scheduler = Slurm()
+    sizes = [1, 4, 1, 1, 1, 1]
+    wanted = [task for cpu in sizes for task in tasks(1, resources={"cpu": cpu})]
+    story = play(scheduler, journal, wanted, slurm(limits={"capacity": {"cpu": 4}}))
+    assert ends(story.jobs) == [DONE] * 6
+    assert [index for _, index in scheduler.submitted] == [1, 2, 3, 4, 5, 6]
+    times = [at for at, _ in scheduler.submitted]
+    assert times[0] < times[1] < times[2] == times[3] == times[4] == times[5]
+    assert scheduler.most_at_once == 4
+
+
+def test_a_default_counts_against_the_capacity_too(journal: Journal) -> None:
+    scheduler = Slurm()
+    play(scheduler, journal, tasks(6), slurm(limits={"capacity": {"cpu": 4}}, defaults={"cpu": 2}))
+    assert scheduler.most_at_once == 2
+
+
+def test_more_than_the_machine_has_is_refused_whenever_it_is_submitted(journal: Journal) -> None:
+    backend = slurm(limits={"capacity": {"cpu": "machine"}})  # the stand-in has 4
+    later: list[str] = []
+
+    async def again(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: all(job.state is not State.WAITING for job in jobs))
+        later.append(await executor.submit([*tasks(1, resources={"cpu": 5}), *tasks(1)]))
+        await executor.wait(later[0])
+
+    story = play(Slurm(), journal, [*tasks(1, resources={"cpu": 5}), *tasks(1)], backend, again)
+    assert ends(story.jobs) == [(State.FAILED, Reason.SUBMIT_REFUSED), DONE]
+    assert story.jobs[0].message == "it asks for cpu 5; the machine has 4 in all"
+    assert ends(journal.jobs(later[0])) == [(State.FAILED, Reason.SUBMIT_REFUSED), DONE]
+
+
+# -- hostile tasks
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "hi"', "$(touch oops)", "`id`", "é 名 🎉", "a|b;c&d", "--uid=0", "%j", "\\"])
+def test_a_hostile_task_name_reaches_the_scheduler_as_it_is_and_disturbs_nothing(journal: Journal, name: str) -> None:
+    scripts: list[str] = []
+
+    class Listening(ScriptedTransport):
+        async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> Any:
+            scripts.append(stdin)
+            return await super().run(command, stdin=stdin, timeout_s=timeout_s)
+
+    story = play(Slurm(transport=Listening()), journal, [*tasks(1, name=name), *tasks(1)])
+    assert ends(story.jobs) == [DONE] * 2
+    assert journal.jobs()[0].task.name == name
+    step = next(script for script in scripts if "#SBATCH" in script)
+    (quoted,) = [line for line in shlex.split(step.split("( eval ")[1].split(" ) </dev/null")[0])[0].splitlines() if "--job-name" in line]
+    assert shlex.split(quoted.removeprefix("#SBATCH ")) == [f"--job-name={name}"]
+
+
+def test_a_task_that_cannot_be_rendered_is_refused_before_anything_is_written_down(journal: Journal) -> None:
+    async def submit(*wanted: Any) -> None:
+        executor = Executor(slurm(), transport=ScriptedTransport(), journal=journal)
+        await executor.submit(wanted)
+
+    for wanted, error, words in [
+        (task_from({"command": ["a", "b\0c"]}), TaskError, "NUL"),
+        (task_from({"command": "a", "image": "debian"}), UnsupportedResource, "image"),
+        (task_from({"command": "a", "resources": {"account": "a\nb"}}), TaskError, "line break"),
+        (task_from({"command": ["a", "\udcff"]}), TaskError, "half a character"),
+    ]:
+        with pytest.raises(error, match=words):
+            asyncio.run(submit(*tasks(1), wanted))
+    with pytest.raises(TaskError, match="there is no task to run"):
+        asyncio.run(submit())
+    assert journal.runs() == []
+
+
+# -- files
+
+
+class Files(ScriptedTransport):
+    """Puts and brings files, except those of the tasks that a test names."""
+
+    bad: str = "/0002-"
+
+    async def put(self, uploads: Any) -> None:
+        for upload in uploads:
+            if self.bad in upload.target:
+                raise TransportError(f"cannot put {upload.path} at {upload.target}: No such file or directory")
+        await super().put(uploads)
+
+    async def get(self, downloads: Any) -> list[list[str]]:
+        for download in downloads:
+            if "/0003-" in download.folder:
+                raise TransportError(f"cannot bring {download.folder}/{download.pattern}: Permission denied")
+        brought = await super().get(downloads)
+        return [[] if self.bad in download.folder else files for download, files in zip(downloads, brought, strict=True)]
+
+
+def test_a_failing_put_fails_its_own_job_only_and_nothing_of_it_is_submitted(journal: Journal) -> None:
+    scheduler = Slurm(transport=Files())
+    story = play(scheduler, journal, tasks(3, inputs=[{"path": "/nowhere/x", "to": "x"}]))
+    assert ends(story.jobs) == [DONE, (State.FAILED, Reason.WORKSPACE), DONE]
+    assert "cannot put /nowhere/x" in story.jobs[1].message
+    assert [index for _, index in scheduler.submitted] == [1, 3]
+
+
+def test_a_connection_lost_while_inputs_are_put_one_by_one_revives_no_failed_job(journal: Journal) -> None:
+    class Shaky(Files):
+        calls = 0
+
+        async def put(self, uploads: Any) -> None:
+            self.calls += 1
+            if self.calls == 4:  # all at once, then t1, t2 and now t3
+                raise ConnectError("gone")
+            await super().put(uploads)
+
+    scheduler = Slurm(transport=Shaky())
+    story = play(scheduler, journal, tasks(3, inputs=[{"content": "x", "to": "x"}]))
+    assert ends(story.jobs) == [DONE, (State.FAILED, Reason.WORKSPACE), DONE]
+    assert [event.what for event in story.events if event.job and event.job.index == 2] == ["failed"]
+
+
+def test_inputs_travel_before_the_submit_to_the_work_folder(journal: Journal) -> None:
+    scheduler = Slurm()
+    story = play(scheduler, journal, tasks(1, inputs=[{"path": "/data/a b", "to": "sub/x"}, {"content": "é", "to": "y"}]))
+    work = f"/home/scripted/{story.run}/0001-t1/work"
+    assert scheduler.transport.uploads == [
+        Upload(target=f"{work}/sub/x", path="/data/a b"), Upload(target=f"{work}/y", content="é".encode()),
+    ]  # fmt: skip
+
+
+def test_missing_outputs_and_outputs_that_cannot_be_brought_are_reported_by_job(journal: Journal) -> None:
+    outputs = [{"path": "*.txt", "to": "/out"}, {"path": "log", "optional": True}]
+    scheduler = Slurm(transport=Files())
+    story = play(scheduler, journal, tasks(4, outputs=outputs))
+    assert ends(story.jobs) == [DONE] * 4
+    problems = [job.collect_problem for job in story.jobs]
+    assert problems[0] == problems[3] == ""
+    assert problems[1] == "declared outputs are missing: *.txt"
+    assert "Permission denied" in problems[2]
+    folder = f"/home/scripted/{story.run}/0001-t1/work"
+    assert scheduler.transport.downloads[0] == Download(folder=folder, pattern="*.txt", to="/out")
+
+
+def test_missing_outputs_of_a_failed_job_are_no_news(journal: Journal) -> None:
+    scheduler = Slurm(transport=Files(), paths={2: ["FAILED|256|NonZeroExitCode"]})
+    story = play(scheduler, journal, tasks(2, outputs=["x"]))
+    assert story.jobs[1].state is State.FAILED
+    assert story.jobs[1].collect_problem == ""
+
+
+def test_a_requeued_job_runs_again_and_ends_once(journal: Journal) -> None:
+    path = ["RUNNING|0|None", "PENDING|0|BeginTime", "RUNNING|0|None", "COMPLETED|0|None"]
+    story = play(Slurm(path=path), journal, tasks())
+    assert [(event.what, event.job.reason) for event in story.events if event.job] == [
+        ("queued", None), ("running", None), ("queued", Reason.REQUEUED), ("running", None), ("succeeded", None),
+    ]  # fmt: skip
+
+
+def test_an_unknown_id_in_an_answer_is_nobody_s_business(journal: Journal) -> None:
+    scheduler = Slurm(monitor=[said("999|COMPLETED|0|None|\n100|PENDING|0|None|\n"), UNKNOWN_ID])
+    assert ends(play(scheduler, journal, tasks()).jobs) == [DONE]
