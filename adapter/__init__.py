@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from adapter.core.state import Reason, State
     from adapter.core.task import Input, Output, Resources, Step, Task
     from adapter.errors import AdapterError, CompletedCommand
-    from adapter.execution.executor import Event, Executor
+    from adapter.execution.book import Event
+    from adapter.execution.executor import Executor
     from adapter.execution.journal import Journal
     from adapter.transports.base import Download, Transport, Upload
     from adapter.transports.dry_run import DryRunTransport
@@ -31,7 +32,7 @@ _HOMES = {
     "CompletedCommand": "errors",
     "Download": "transports.base",
     "DryRunTransport": "transports.dry_run",
-    "Event": "execution.executor",
+    "Event": "execution.book",
     "Executor": "execution.executor",
     "Input": "core.task",
     "Job": "core.job",

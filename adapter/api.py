@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from adapter.core.job import Job
-    from adapter.execution.executor import Event
+    from adapter.execution.book import Event
     from adapter.transports.base import Transport
 
     Result = TypeVar("Result")

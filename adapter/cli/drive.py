@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.core.job import Job
-    from adapter.execution.executor import Event, Executor
+    from adapter.execution.book import Event
+    from adapter.execution.executor import Executor
     from adapter.execution.journal import Journal, RunRecord
 
 LOOK_S = 0.2

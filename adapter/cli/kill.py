@@ -11,7 +11,7 @@ from adapter.cli.options import complete_run, quiet_option
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from adapter.execution.executor import Event
+    from adapter.execution.book import Event
     from adapter.execution.journal import Journal, RunRecord
 
 

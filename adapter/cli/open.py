@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from adapter.core.job import Job
-    from adapter.execution.executor import Event
+    from adapter.execution.book import Event
     from adapter.execution.journal import RunRecord
 
 LAST_RESORT = "local"

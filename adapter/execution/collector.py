@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.core.job import Job
-    from adapter.execution.executor import Executor
+    from adapter.execution.book import Book
 
 
 class Collector:
     """Brings the declared outputs of the ended jobs of an executor."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, book: Book) -> None:
         """Nothing is brought before the executor says so."""
-        self._executor = executor
+        self._book = book
 
     async def collect(self) -> None:
         """Bring the outputs of every job that ended and was not collected yet, all in one go."""
-        executor = self._executor
-        ended = [job for job in executor.mine() if job.state.is_final and not job.collected]
+        book = self._book
+        ended = [job for job in book.mine() if job.state.is_final and not job.collected]
         without = [job for job in ended if not job.task.outputs or job.directory is None]
-        await executor.update(*(job.but(collected=True) for job in without))
+        await book.update(*(job.but(collected=True) for job in without))
         jobs = [job for job in ended if job.task.outputs and job.directory is not None]
         if not jobs:
             return
         wanted = {job.key: self._downloads(job) for job in jobs}
         try:
-            brought = await executor.site.transport.get([download for each in wanted.values() for download in each])
+            brought = await book.site.transport.get([download for each in wanted.values() for download in each])
         except ConnectError:
             raise
         except TransportError:
@@ -42,22 +42,22 @@ class Collector:
             return
         files = iter(brought)
         collected = [self._collected(job, [next(files) for _ in wanted[job.key]]) for job in jobs]
-        await executor.update(*collected)
+        await book.update(*collected)
 
     async def _one_by_one(self, jobs: Sequence[Job], wanted: dict[str, list[Download]]) -> None:
         """One job's files cannot be brought: it alone has a problem."""
         for job in jobs:
             try:
-                files = await self._executor.site.transport.get(wanted[job.key])
+                files = await self._book.site.transport.get(wanted[job.key])
             except ConnectError:
                 raise
             except TransportError as error:
-                await self._executor.update(job.but(collected=True, collect_problem=str(error)))
+                await self._book.update(job.but(collected=True, collect_problem=str(error)))
             else:
-                await self._executor.update(self._collected(job, files))
+                await self._book.update(self._collected(job, files))
 
     def _downloads(self, job: Job) -> list[Download]:
-        values = job_values(self._executor.backend, job, self._executor.site.workspace)
+        values = job_values(self._book.backend, job, self._book.site.workspace)
         return [
             Download(folder=values["work_directory"], pattern=output.path, to=output.to) for output in job.task.outputs
         ]

@@ -8,31 +8,27 @@ and the job directories hold all there is to know.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import shlex
-import socket
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.core.job import Job
-from adapter.core.render import job_values, placed, render_job
+from adapter.core.render import job_values, render_job, with_defaults
 from adapter.core.state import Reason, State
 from adapter.errors import (
-    AdapterError,
     AuthenticationError,
     ConnectError,
     JournalError,
     OutcomeUnknown,
     TaskError,
     TransportError,
-    UnsupportedResource,
 )
+from adapter.execution.book import Book, is_done
 from adapter.execution.clock import RealClock, backoff
 from adapter.execution.collector import Collector
 from adapter.execution.journal import RunRecord
+from adapter.execution.owner import OWNED_FOR_S, is_alive, this_process
 from adapter.execution.poller import Poller
 from adapter.execution.site import Site
 from adapter.execution.submitter import Submitter
@@ -44,22 +40,12 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
     from adapter.core.task import Task
+    from adapter.execution.book import Event
     from adapter.execution.clock import Clock
     from adapter.execution.journal import Journal
     from adapter.transports.base import Transport
 
-OWNED_FOR_S = 30.0  # how long a run stays ours without a sign of life, for processes on other machines
 _LOOK_S = 0.5  # how often to look whether another process wants something
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something a person may want to see. ``job`` is ``None`` for what concerns the whole backend."""
-
-    at: float
-    what: str
-    text: str
-    job: Job | None = None
 
 
 class Executor:
@@ -78,19 +64,15 @@ class Executor:
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         """Nothing is asked or started yet: entering does."""
-        self.journal = journal
-        self.clock: Clock = clock or RealClock()
-        self.site = Site(backend, transport)
-        self.jobs: dict[str, Job] = {}
-        self._on_event = on_event or _ignore
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{process_start(os.getpid())}"
-        self._submitter, self._poller, self._collector = Submitter(self), Poller(self), Collector(self)
-        self._foreign: set[str] = set()
+        self._book = Book(Site(backend, transport), journal, clock or RealClock(), on_event)
+        self._owner = this_process()
+        self._submitter, self._poller = Submitter(self._book), Poller(self._book)
+        self._collector = Collector(self._book)
         self._wake = asyncio.Event()
-        self._changed = asyncio.Condition()
         self._loop: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._prepared = False
+        self._not_sized: list[str] = []  # keys of jobs not yet compared with what the machine has
         self._waits = backoff()
         self._owned_until = 0.0
         self._answered_kills: dict[str, int] = {}
@@ -98,7 +80,22 @@ class Executor:
     @property
     def backend(self) -> Backend:
         """The backend, with the overlays of the version that was found once it was asked."""
-        return self.site.backend
+        return self._book.backend
+
+    @property
+    def site(self) -> Site:
+        """The backend over its transport."""
+        return self._book.site
+
+    @property
+    def journal(self) -> Journal:
+        """The journal that everything is written to."""
+        return self._book.journal
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """The jobs as they are known now, by key."""
+        return self._book.jobs
 
     async def __aenter__(self) -> Self:
         """Open the transport and start to work."""
@@ -114,7 +111,7 @@ class Executor:
             self._loop.cancel()
             with suppress(asyncio.CancelledError):
                 await self._loop
-        for run in {job.run for job in self.jobs.values()} - self._foreign:
+        for run in {job.run for job in self.jobs.values()} - self._book.foreign:
             self.journal.release(run, self._owner)
         await self.site.transport.__aexit__(kind, error, trace)
 
@@ -128,14 +125,15 @@ class Executor:
         """
         run = new_run_id()
         jobs = [
-            Job(run=run, index=number, task=task, created_at=self.clock.now()) for number, task in enumerate(tasks, 1)
+            Job(run=run, index=number, task=task, created_at=self._book.clock.now())
+            for number, task in enumerate(tasks, 1)
         ]
         if not jobs:
             raise TaskError("there is no task to run")
         for job in jobs:
             render_job(self.backend, job, "/workspace")
         record = RunRecord(
-            id=run, name=name or jobs[0].task.name, created_at=self.clock.now(), backend=self.backend.name,
+            id=run, name=name or jobs[0].task.name, created_at=self._book.clock.now(), backend=self.backend.name,
             document=self.backend.document, lineage=self.backend.lineage,
         )  # fmt: skip
         self.journal.add_run(record, jobs)
@@ -151,14 +149,14 @@ class Executor:
 
     def kill(self, run: str, index: int | None = None) -> None:
         """Ask for the job *index* of *run*, or all its jobs, to be killed; whoever drives the run does it."""
-        self.journal.request_kill(run, index, self.clock.now())
+        self.journal.request_kill(run, index, self._book.clock.now())
         self._wake.set()
 
     async def wait(self, run: str) -> list[Job]:
         """Wait until every job of *run* has ended and its files are here; return them in order.
 
         Raises:
-            AdapterError: work had to stop (refused authentication, an unusable workspace); the journal keeps the jobs.
+            AdapterError: work had to stop (refused authentication, an unusable workspace); the journal keeps it all.
         """
         async for _ in self.watch(run):
             pass
@@ -176,9 +174,9 @@ class Executor:
                 return
             if self._failure:
                 raise self._failure
-            async with self._changed:
+            async with self._book.changed:
                 if self.jobs_of(run) == seen and not self._failure:
-                    await self._changed.wait()
+                    await self._book.changed.wait()
 
     async def handed_over(self, run: str) -> list[Job]:
         """Wait until no job of *run* could be handed over right now, and return the jobs.
@@ -186,8 +184,8 @@ class Executor:
         Raises:
             AdapterError: work had to stop; the jobs stay in the journal.
         """
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._failure or self._is_handed_over(run))
+        async with self._book.changed:
+            await self._book.changed.wait_for(lambda: self._failure or self._is_handed_over(run))
         if self._failure:
             raise self._failure
         return self.jobs_of(run)
@@ -221,12 +219,12 @@ class Executor:
 
     def jobs_of(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now, in order."""
-        return sorted((job for job in self.jobs.values() if job.run == run), key=lambda job: job.index)
+        return self._book.jobs_of(run)
 
     async def read_log(
         self, job: Job, stream: str = "stdout", *, offset: int = 0, lines: int | None = None
     ) -> tuple[str, int]:
-        """Return what *job* wrote to *stream* from byte *offset* on, or its last *lines*, and the size in bytes so far.
+        """Return what *job* wrote to *stream* from byte *offset* on, or its last *lines*, and the size in bytes.
 
         Raises:
             TransportError: there is no such file (yet).
@@ -237,7 +235,7 @@ class Executor:
     async def read_bytes(
         self, job: Job, offsets: Mapping[str, int], *, most: int = 1 << 20
     ) -> dict[str, tuple[bytes, int]]:
-        """Return what *job* wrote to each stream in *offsets* from there on, exactly: up to *most* bytes, and the size so far.
+        """Return what *job* wrote to each stream from its offset in *offsets* on: up to *most* bytes, and the size.
 
         A stream that is not there (yet) is left out. All streams are read in one ``run``.
 
@@ -265,12 +263,11 @@ class Executor:
             raise
         except BaseException as error:  # noqa: BLE001 (handed to whoever waits)
             self._failure = error
-            async with self._changed:
-                self._changed.notify_all()
+            await self._book.notify()
 
     async def _pause(self, seconds: float) -> None:
         waker = asyncio.create_task(self._wake.wait())
-        sleeper = asyncio.create_task(self.clock.sleep(seconds))
+        sleeper = asyncio.create_task(self._book.clock.sleep(seconds))
         try:
             await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -280,28 +277,28 @@ class Executor:
 
     async def _turn(self) -> float:
         """Do all that can be done now; return for how many seconds there is nothing to do."""
-        now = self.clock.now()
+        now = self._book.clock.now()
         self._renew(now)
         await self._follow_foreign()
         self._read_kill_requests(now)
         await self._poller.drop(now)
-        if all(is_done(job) for job in self.mine()):
-            return _LOOK_S if self._foreign else 3600
+        if all(is_done(job) for job in self._book.mine()):
+            return _LOOK_S if self._book.foreign else 3600
         try:
             await self._prepare()
+            await self._refuse_too_large()
             await self._poller.kill(now)
             await self._submitter.resolve(now)
             submit_again_s = await self._submitter.submit(now)
             if self._submitter.is_full:
-                async with self._changed:
-                    self._changed.notify_all()
-            poll_again_s = await self._poller.poll(self.clock.now())
+                await self._book.notify()
+            poll_again_s = await self._poller.poll(self._book.clock.now())
             await self._collector.collect()
         except AuthenticationError:
             raise
         except TransportError as error:
             wait_s = next(self._waits)
-            await self.tell("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
+            await self._book.tell("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
             if not self._prepared and (wait_s > 30 or not isinstance(error, ConnectError | OutcomeUnknown)):
                 raise
             return wait_s
@@ -312,114 +309,54 @@ class Executor:
         if not self._prepared:
             await self.site.prepare()
             self._prepared = True
-            for job in list(self.jobs.values()):
-                await self._refuse_too_large(job)
 
-    async def _refuse_too_large(self, job: Job) -> None:
-        asked = job.task.resources.asked()
-        for name, cap in self.site.capacity.items():
-            if job.state is State.WAITING and not job.submit_began and asked.get(name, 0) > cap:
-                error = UnsupportedResource(f"it asks for {name} {asked[name]:g}; the machine has {cap:g} in all")
-                await self.update(job.but(state=State.FAILED, reason=Reason.SUBMIT_REFUSED, message=str(error)))
-
-    # -- what submitter, poller and collector use
-
-    def mine(self) -> list[Job]:
-        """Return the jobs that this process drives."""
-        return [job for job in self.jobs.values() if job.run not in self._foreign]
-
-    async def update(self, *jobs: Job) -> None:
-        """Write down *jobs* as they are now, and tell whoever watches."""
-        changed = [job for job in jobs if self.jobs.get(job.key) != job]
-        if not changed:
-            return
-        now = self.clock.now()
-        settled = [_with_end(job, now) for job in changed]
-        self.journal.save(settled)
-        for job in settled:
-            before = self.jobs.get(job.key)
-            self.jobs[job.key] = job
-            if before is None or (before.state, before.reason) != (job.state, job.reason):
-                self._on_event(Event(now, str(job.state), job.verdict, job))
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def tell(self, what: str, text: str, job: Job | None = None) -> None:
-        """Write down that *what* happened and tell whoever listens."""
-        now = self.clock.now()
-        self.journal.add_event(now, what, text, job)
-        self._on_event(Event(now, what, text, job))
+    async def _refuse_too_large(self) -> None:
+        """End the jobs that would wait for ever, and all behind them: they ask for more than the whole machine has."""
+        new = [self.jobs[key] for key in self._not_sized]
+        self._not_sized = [job.key for job in new if job.run in self._book.foreign]
+        for job in new:
+            if job.run not in self._book.foreign and job.state is State.WAITING and not job.submit_began:
+                asked = with_defaults(self.backend, job.task).resources.asked()
+                over = [(name, cap) for name, cap in self.site.capacity.items() if asked.get(name, 0) > cap]
+                for name, cap in over[:1]:
+                    message = f"it asks for {name} {asked[name]:g}; the machine has {cap:g} in all"
+                    await self._book.update(job.but(state=State.FAILED, reason=Reason.SUBMIT_REFUSED, message=message))
 
     # -- whose run it is
 
     def _claim(self, run: str) -> bool:
-        mine = self.journal.claim(run, self._owner, self.clock.now(), OWNED_FOR_S, owner_is_alive)
-        (self._foreign.discard if mine else self._foreign.add)(run)
+        mine = self.journal.claim(run, self._owner, self._book.clock.now(), OWNED_FOR_S, is_alive)
+        (self._book.foreign.discard if mine else self._book.foreign.add)(run)
         return mine
 
     def _renew(self, now: float) -> None:
         if now < self._owned_until - OWNED_FOR_S / 2:
             return
-        for run in {job.run for job in self.jobs.values() if not is_done(job)} - self._foreign:
+        for run in {job.run for job in self._book.mine() if not is_done(job)}:
             if not self._claim(run):
                 raise JournalError(f"another process took over run {run}; this one stops")
         self._owned_until = now + OWNED_FOR_S
 
     async def _follow_foreign(self) -> None:
-        for run in sorted(self._foreign):
+        for run in sorted(self._book.foreign):
             self._claim(run)
-            for job in self.journal.jobs(run):
-                if self.jobs.get(job.key) != job:
-                    self.jobs[job.key] = job
-                    self._on_event(Event(self.clock.now(), str(job.state), job.verdict, job))
-            async with self._changed:
-                self._changed.notify_all()
+            await self._book.follow(self.journal.jobs(run))
 
     def _take(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            self.jobs[job.key] = job
+        self._book.jobs.update((job.key, job) for job in jobs)
+        self._not_sized += [job.key for job in jobs]
         self._wake.set()
 
     def _read_kill_requests(self, now: float) -> None:
-        for run in {job.run for job in self.mine() if not job.state.is_final}:
+        for run in {job.run for job in self._book.mine() if not job.state.is_final}:
             asked = self.journal.kill_requests(run)
             for index in asked[self._answered_kills.get(run, 0) :]:
                 for job in self.jobs_of(run):
                     if index in {None, job.index} and not job.state.is_final:
-                        self.jobs[job.key] = job.but(kill_requested_at=job.kill_requested_at or now)
+                        self._book.jobs[job.key] = job.but(kill_requested_at=job.kill_requested_at or now)
             self._answered_kills[run] = len(asked)
-
-
-def _ignore(_: Event) -> None:
-    """Nobody listens."""
-
-
-def is_done(job: Job) -> bool:
-    """Whether nothing remains to be done for *job*: it has ended and its files are here."""
-    return job.state.is_final and job.collected
-
-
-def _with_end(job: Job, now: float) -> Job:
-    return job.but(ended_at=now) if job.state.is_final and job.ended_at is None else job
 
 
 def new_run_id() -> str:
     """Return an id for a run: 50 random bits in letters and digits that are not mistaken for each other."""
     return "".join(secrets.choice("0123456789abcdefghjkmnpqrstvwxyz") for _ in range(10))
-
-
-def process_start(pid: int) -> str:
-    """Return when *pid* started, in the kernel's ticks (proc(5), stat field 22); empty where that cannot be told."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def owner_is_alive(owner: str) -> bool:
-    """Whether the process *owner* may still be there: one on another machine counts as alive until its time is over."""
-    host, pid, start = owner.rsplit(":", 2)
-    return host != socket.gethostname() or process_start(int(pid)) == start
-
-
-__all__ = ["AdapterError", "Event", "Executor", "is_done", "new_run_id", "placed"]

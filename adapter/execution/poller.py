@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
-    from adapter.execution.executor import Executor
+    from adapter.execution.book import Book
     from adapter.execution.site import Poll
 
 NEVER_S = 3600.0
@@ -29,20 +29,20 @@ MOST_KILLS = 5
 class Poller:
     """Polls the jobs of an executor that its scheduler has, at an interval that adapts to how much happens."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, book: Book) -> None:
         """Nothing is asked before the executor says so."""
-        self._executor = executor
+        self._book = book
         self._interval_s = 0.0
         self._next_at = 0.0
         self._waits = backoff()
         self._said: set[str] = set()
-        self._kill_tries: dict[str, tuple[int, float]] = {}
+        self._kill_tries: dict[tuple[str, bool], tuple[int, float]] = {}
         self._known: set[str] = set()
 
     async def poll(self, now: float) -> float:
         """Ask about every job that the scheduler has, if it is time; return when to come again, in seconds."""
-        limits, executor = self._executor.backend.limits, self._executor
-        jobs = [job for job in executor.mine() if job.job_id is not None and not job.state.is_final]
+        limits, book = self._book.backend.limits, self._book
+        jobs = [job for job in book.mine() if job.job_id is not None and not job.state.is_final]
         if not jobs:
             return NEVER_S
         keys = {job.key for job in jobs}
@@ -56,15 +56,15 @@ class Poller:
 
     async def ask(self, jobs: Sequence[Job]) -> float:
         """Ask about *jobs* now; return when to come again, in seconds."""
-        executor, limits = self._executor, self._executor.backend.limits
-        poll = await executor.site.poll(jobs)
-        now = executor.clock.now()
+        book, limits = self._book, self._book.backend.limits
+        poll = await book.site.poll(jobs)
+        now = book.clock.now()
         await self._report(poll)
         changed = await self._apply(jobs, poll, now)
         if poll.problem is not None:
             self._interval_s = next(self._waits)
             await self._complain(poll.problem)
-        elif changed or any(job.left_since for job in executor.mine() if not job.state.is_final):
+        elif changed or any(job.left_since for job in book.mine() if not job.state.is_final):
             self._interval_s, self._waits = limits.poll_min_s, backoff()
         else:
             self._interval_s, self._waits = (
@@ -75,20 +75,20 @@ class Poller:
         return self._interval_s
 
     async def _apply(self, jobs: Sequence[Job], poll: Poll, now: float) -> bool:
-        executor = self._executor
+        book = self._book
         evidence = dict(poll.evidence)
-        fresh = [executor.jobs[job.key] for job in jobs]
+        fresh = [book.jobs[job.key] for job in jobs]
         leaving = [job for job in fresh if has_left(evidence[job.key])]
-        if leaving and executor.site.has_result:
-            results = await executor.site.results(leaving)
+        if leaving and book.site.has_result:
+            results = await book.site.results(leaving)
             evidence.update((key, replace(evidence[key], result=result)) for key, result in results.items())
-        monitor = executor.backend.monitor
+        monitor = book.backend.monitor
         patience = Patience(
-            gone_after_s=monitor.gone_after_s, has_result=executor.site.has_result, requeues=monitor.requeues
+            gone_after_s=monitor.gone_after_s, has_result=book.site.has_result, requeues=monitor.requeues
         )
         after = [self._advanced(job, evidence[job.key], poll, now, patience) for job in fresh]
         moved = any((old.state, old.reason) != (new.state, new.reason) for old, new in zip(fresh, after, strict=True))
-        await executor.update(*after)
+        await book.update(*after)
         return moved
 
     def _advanced(self, job: Job, evidence: Evidence, poll: Poll, now: float, patience: Patience) -> Job:
@@ -111,13 +111,13 @@ class Poller:
     async def _say_once(self, what: str, text: str) -> None:
         if text not in self._said and len(self._said) < 100:
             self._said.add(text)
-            await self._executor.tell(what, text)
+            await self._book.tell(what, text)
 
     async def _complain(self, problem: CompletedCommand) -> None:
         error = monitor_error(problem)
-        if classify(self._executor.backend, problem) == "auth":
-            raise AuthenticationError(f"backend {self._executor.backend.name} does not accept us: {problem.words}")
-        await self._executor.tell(
+        if classify(self._book.backend, problem) == "auth":
+            raise AuthenticationError(f"backend {self._book.backend.name} does not accept us: {problem.words}")
+        await self._book.tell(
             "monitor_failed", f"{error}; no job is judged by that; trying again in {self._interval_s:.0f} s"
         )
 
@@ -126,46 +126,47 @@ class Poller:
     async def drop(self, now: float) -> None:
         """End the jobs that were asked to be killed and never left this process: nobody has to be asked."""
         waiting = [
-            job for job in self._executor.mine()
+            job for job in self._book.mine()
             if job.kill_requested_at is not None and job.state is State.WAITING and not job.submit_began
         ]  # fmt: skip
-        await self._executor.update(*(_killed_before_submit(job, now) for job in waiting))
+        await self._book.update(*(_killed_before_submit(job, now) for job in waiting))
 
     async def kill(self, now: float) -> None:
         """Kill by command what was asked to be killed, and harder what stays."""
-        executor = self._executor
-        asked = [job for job in executor.mine() if job.kill_requested_at is not None and not job.state.is_final]
-        there = [job for job in asked if job.job_id is not None and self._may_try(job, now)]
-        await self._send([job for job in there if job.kill_sent_at is None], now, harder=False)
-        spec = executor.backend.kill
+        book = self._book
+        asked = [job for job in book.mine() if job.kill_requested_at is not None and not job.state.is_final]
+        there = [job for job in asked if job.job_id is not None]
+        first = [job for job in there if job.kill_sent_at is None and self._may_try(job, now, harder=False)]
+        await self._send(first, now, harder=False)
+        spec = book.backend.kill
         if spec.harder:
             due = [
                 job for job in there
                 if job.kill_sent_at is not None and job.kill_escalated_at is None
-                and now - job.kill_sent_at >= spec.escalate_after_s
+                and now - job.kill_sent_at >= spec.escalate_after_s and self._may_try(job, now, harder=True)
             ]  # fmt: skip
             await self._send(due, now, harder=True)
 
-    def _may_try(self, job: Job, now: float) -> bool:
-        tries, last = self._kill_tries.get(job.key, (0, 0.0))
-        return tries == 0 or (tries < MOST_KILLS and now - last >= KILL_AGAIN_S) or job.kill_sent_at is not None
+    def _may_try(self, job: Job, now: float, *, harder: bool) -> bool:
+        tries, last = self._kill_tries.get((job.key, harder), (0, 0.0))
+        return tries == 0 or (tries < MOST_KILLS and now - last >= KILL_AGAIN_S)
 
     async def _send(self, jobs: Sequence[Job], now: float, *, harder: bool) -> None:
-        executor = self._executor
+        book = self._book
         if not jobs:
             return
-        said = await executor.site.kill(jobs, harder=harder)
+        said = await book.site.kill(jobs, harder=harder)
         sent = []
         for job in jobs:
             refusal = said[job.key]
             if refusal is not None:
-                tries, _ = self._kill_tries.get(job.key, (0, 0.0))
-                self._kill_tries[job.key] = (tries + 1, now)
-                await executor.tell("kill_failed", f"the kill command said: {refusal.words or refusal.exit_code}", job)
+                tries, _ = self._kill_tries.get((job.key, harder), (0, 0.0))
+                self._kill_tries[job.key, harder] = (tries + 1, now)
+                await book.tell("kill_failed", f"the kill command said: {refusal.words or refusal.exit_code}", job)
                 continue
             sent.append(job.but(kill_escalated_at=now) if harder else job.but(kill_sent_at=now))
-        await executor.update(*sent)
-        self._next_at = min(self._next_at, now + executor.backend.limits.poll_min_s)
+        await book.update(*sent)
+        self._next_at = min(self._next_at, now + book.backend.limits.poll_min_s)
 
 
 def _killed_before_submit(job: Job, now: float) -> Job:

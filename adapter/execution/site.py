@@ -218,7 +218,7 @@ class Site:
         return text, int(size)
 
     async def read_bytes(self, wanted: Sequence[tuple[str, int]], *, most: int) -> list[tuple[bytes, int] | None]:
-        """Return, for each path and byte offset, up to *most* bytes from there on and the file's size; ``None``: not there.
+        """Return, for each path and offset, up to *most* bytes from there on and the file's size; ``None``: not there.
 
         The bytes travel as od(1) writes them, because an answer is text. One ``run``.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
-    from adapter.execution.executor import Executor
+    from adapter.execution.book import Book
     from adapter.execution.site import StepAnswer
 
 NEVER_S = 3600.0
@@ -47,9 +47,9 @@ class Doubt:
 class Submitter:
     """Hands over the waiting jobs of an executor, within its backend's limits."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, book: Book) -> None:
         """Nothing is done before the executor says so."""
-        self._executor = executor
+        self._book = book
         self._doubts: dict[str, Doubt] = {}
         self._waits: Iterator[float] = backoff()
         self._not_before = 0.0
@@ -61,8 +61,8 @@ class Submitter:
 
     async def submit(self, now: float) -> float:
         """Hand over as many waiting jobs as the limits allow, in one batch; return when to come again, in seconds."""
-        executor = self._executor
-        waiting = [job for job in executor.mine() if job.state is State.WAITING and not job.submit_began]
+        book = self._book
+        waiting = [job for job in book.mine() if job.state is State.WAITING and not job.submit_began]
         if not waiting:
             return NEVER_S
         if now < self._not_before:
@@ -71,32 +71,32 @@ class Submitter:
         batch = self._admitted(waiting, now)
         self.is_full = not batch
         if not batch:
-            return NEVER_S if not self._rate_is_used_up(now) else 1.0
-        batch = [placed(job, executor.site.workspace).but(submit_began=True) for job in batch]
-        await executor.update(*batch)  # the intent, before anything leaves this process
+            return 1.0 if self._room_in_rate(now) == 0 else NEVER_S
+        batch = [placed(job, book.site.workspace).but(submit_began=True) for job in batch]
+        await book.update(*batch)  # the intent, before anything leaves this process
         try:
             batch = await self._put_inputs(batch)
-            answers = await executor.site.submit(batch) if batch else []
+            answers = await book.site.submit(batch) if batch else []
         except ConnectError:
-            still = [job for job in batch if not executor.jobs[job.key].state.is_final]
-            await executor.update(*(job.but(submit_began=False) for job in still))
+            still = [job for job in batch if not book.jobs[job.key].state.is_final]
+            await book.update(*(job.but(submit_began=False) for job in still))
             raise
         self._sent_at += [now] * len(batch)
-        for job, answer in zip(batch, answers, strict=True):
-            await self._answered(job, answer)
+        async with book.together():
+            for job, answer in zip(batch, answers, strict=True):
+                await self._answered(job, answer)
         self._refuse_to_hurry(now)
         return 0.0
 
     def _admitted(self, waiting: Sequence[Job], now: float) -> list[Job]:
-        executor, limits = self._executor, self._executor.backend.limits
-        active = [job for job in executor.mine() if job.submit_began and not job.state.is_final]
+        book, limits = self._book, self._book.backend.limits
+        active = [job for job in book.mine() if job.submit_began and not job.state.is_final]
         room = limits.submit_batch
         if limits.max_tasks is not None:
             room = min(room, limits.max_tasks - len(active))
-        if limits.submit_per_minute is not None:
-            self._sent_at = [sent for sent in self._sent_at if sent > now - 60]
-            room = min(room, int(limits.submit_per_minute) - len(self._sent_at))
-        left = dict(executor.site.capacity)
+        rate_room = self._room_in_rate(now)
+        room = room if rate_room is None else min(room, rate_room)
+        left = dict(book.site.capacity)
         for job in active:
             self._take(left, job)
         admitted: list[Job] = []
@@ -108,7 +108,7 @@ class Submitter:
         return admitted
 
     def _needs(self, job: Job) -> dict[str, float]:
-        return with_defaults(self._executor.backend, job.task).resources.asked()
+        return with_defaults(self._book.backend, job.task).resources.asked()
 
     def _fits(self, left: dict[str, float], job: Job) -> bool:
         needs = self._needs(job)
@@ -119,9 +119,14 @@ class Submitter:
         for name in left:
             left[name] -= needs.get(name, 0)
 
-    def _rate_is_used_up(self, now: float) -> bool:
-        rate = self._executor.backend.limits.submit_per_minute
-        return rate is not None and len([sent for sent in self._sent_at if sent > now - 60]) >= int(rate)
+    def _room_in_rate(self, now: float) -> int | None:
+        """How many more may be submitted now; ``None`` without a limit. Below one a minute it is one in longer."""
+        rate = self._book.backend.limits.submit_per_minute
+        if rate is None:
+            return None
+        since = now - max(60.0, 60.0 / rate)
+        self._sent_at = [sent for sent in self._sent_at if sent > since]
+        return max(0, max(1, int(rate)) - len(self._sent_at))
 
     def _refuse_to_hurry(self, now: float) -> None:
         """Nothing was refused for load: forget the backoff."""
@@ -130,7 +135,7 @@ class Submitter:
 
     async def _put_inputs(self, batch: Sequence[Job]) -> list[Job]:
         """Put the inputs of *batch* on the target; a job whose inputs cannot be put fails alone."""
-        transport = self._executor.site.transport
+        transport = self._book.site.transport
         uploads = {job.key: self._uploads(job) for job in batch}
         if not any(uploads.values()):
             return list(batch)
@@ -152,7 +157,7 @@ class Submitter:
         return list(batch)
 
     def _uploads(self, job: Job) -> list[Upload]:
-        work = job_values(self._executor.backend, job, self._executor.site.workspace)["work_directory"]
+        work = job_values(self._book.backend, job, self._book.site.workspace)["work_directory"]
         return [
             Upload(
                 target=f"{work}/{item.to}",
@@ -170,7 +175,7 @@ class Submitter:
             if answer.began:
                 self._doubt(job, "the answer of the submit command was lost")
             else:
-                await self._executor.update(job.but(submit_began=False))
+                await self._book.update(job.but(submit_began=False))
             return
         receipt, completed = read_receipt(answer.completed)
         match receipt.handover:
@@ -179,36 +184,36 @@ class Submitter:
             case Handover.ANSWERED:
                 await self._refused(job, completed)
             case Handover.NEVER:
-                await self._executor.update(job.but(submit_began=False))
+                await self._book.update(job.but(submit_began=False))
             case Handover.BEGUN:
                 doubt = self._doubt(job, "another process is handing it over")
-                doubt.ask_receipt = self._executor.clock.now() - doubt.since < BUSY_S
-                doubt.next_look = self._executor.clock.now() + 1
+                doubt.ask_receipt = self._book.clock.now() - doubt.since < BUSY_S
+                doubt.next_look = self._book.clock.now() + 1
             case Handover.INTERRUPTED:
                 self._doubt(job, "the process that handed it over died").ask_receipt = False
             case Handover.UNWRITABLE:
                 await self._unwritable_directory(job, completed)
 
     async def _accepted(self, job: Job, completed: CompletedCommand) -> None:
-        executor = self._executor
+        book = self._book
         try:
-            job_id = parse_job_id(executor.backend.submit.job_id, completed)
+            job_id = parse_job_id(book.backend.submit.job_id, completed)
         except OutputError as error:
             doubt = self._doubt(job, str(error))
             doubt.ask_receipt = doubt.may_repeat = False
-            await executor.tell("unreadable_submit", str(error), job)
+            await book.tell("unreadable_submit", str(error), job)
             return
         await self._is_there(job, job_id)
 
     async def _is_there(self, job: Job, job_id: str) -> None:
         self._doubts.pop(job.key, None)
-        now = self._executor.clock.now()
-        await self._executor.update(job.but(state=State.QUEUED, job_id=job_id, submitted_at=now, message=""))
+        now = self._book.clock.now()
+        await self._book.update(job.but(state=State.QUEUED, job_id=job_id, submitted_at=now, message=""))
 
     async def _refused(self, job: Job, completed: CompletedCommand) -> None:
-        executor = self._executor
-        now = executor.clock.now()
-        match classify(executor.backend, completed):
+        book = self._book
+        now = book.clock.now()
+        match classify(book.backend, completed):
             case "limit":
                 await self._again(job)
                 await self._wait(now, f"the scheduler takes no more jobs for now: {completed.words}")
@@ -219,7 +224,7 @@ class Submitter:
                 await self._wait(now, f"the scheduler did not answer a submit: {completed.words}")
             case "auth":
                 await self._again(job)
-                raise AuthenticationError(f"backend {executor.backend.name} does not accept us: {completed.words}")
+                raise AuthenticationError(f"backend {book.backend.name} does not accept us: {completed.words}")
             case _:
                 said = completed.words or f"exit code {completed.exit_code}, and no word"
                 await self._fail(job, Reason.SUBMIT_REFUSED, f"the scheduler refused it: {said}")
@@ -228,7 +233,7 @@ class Submitter:
         if now >= self._not_before:
             wait_s = next(self._waits)
             self._not_before = now + wait_s
-            await self._executor.tell("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
+            await self._book.tell("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
 
     async def _unwritable_directory(self, job: Job, completed: CompletedCommand) -> None:
         count = self._unwritable[job.key] = self._unwritable.get(job.key, 0) + 1
@@ -236,42 +241,42 @@ class Submitter:
         if count >= MOST_REFUSALS_TO_WRITE:
             await self._fail(job, Reason.WORKSPACE, why)
             return
-        await self._executor.update(job.but(submit_began=False, message=why))
-        await self._wait(self._executor.clock.now(), why)
+        await self._book.update(job.but(submit_began=False, message=why))
+        await self._wait(self._book.clock.now(), why)
 
     async def _again(self, job: Job) -> None:
         """Hand *job* over anew: a try of its own, because this one has its answer."""
         self._doubts.pop(job.key, None)
-        await self._executor.update(job.but(submit_try=job.submit_try + 1, submit_began=False))
+        await self._book.update(job.but(submit_try=job.submit_try + 1, submit_began=False))
 
     async def _fail(self, job: Job, reason: Reason, message: str) -> None:
         self._doubts.pop(job.key, None)
-        await self._executor.update(job.but(state=State.FAILED, reason=reason, message=message))
+        await self._book.update(job.but(state=State.FAILED, reason=reason, message=message))
 
     # -- doubts
 
     def _doubt(self, job: Job, why: str) -> Doubt:
-        now = self._executor.clock.now()
+        now = self._book.clock.now()
         doubt = self._doubts.setdefault(job.key, Doubt(since=now, why=why))
         doubt.why = why
         return doubt
 
     async def resolve(self, now: float) -> None:
         """Find out about the jobs that began to be handed over and have no job id."""
-        executor = self._executor
+        book = self._book
         jobs = [
-            job for job in executor.mine()
+            job for job in book.mine()
             if job.submit_began and job.job_id is None and not job.state.is_final
             and self._doubt_about(job, now).next_look <= now
         ]  # fmt: skip
         ask = [job for job in jobs if self._doubts[job.key].ask_receipt]
         if ask:
-            for job, answer in zip(ask, await executor.site.receipts(ask), strict=True):
+            for job, answer in zip(ask, await book.site.receipts(ask), strict=True):
                 await self._answered(job, answer)
         look = [job for job in jobs if job.key in self._doubts and not self._doubts[job.key].ask_receipt]
         look = [job for job in look if self._doubts[job.key].next_look <= now]
         if look:
-            found, complete = await executor.site.find(look)
+            found, complete = await book.site.find(look)
             for job in look:
                 await self._looked(job, found.get(job.key), now, complete=complete)
 
@@ -284,16 +289,16 @@ class Submitter:
             return
         doubt = self._doubts[job.key]
         doubt.next_look = now + LOOK_TWICE_S
-        patience_s = self._executor.backend.monitor.gone_after_s
+        patience_s = self._book.backend.monitor.gone_after_s
         if complete and doubt.looked_at is None:
             doubt.looked_at = now
         elif complete and doubt.may_repeat and now - (doubt.looked_at or now) >= LOOK_TWICE_S:
             await self._again(job)
         elif now - doubt.since >= max(patience_s, 2 * LOOK_TWICE_S) and (
-            not doubt.may_repeat or self._executor.backend.find is None
+            not doubt.may_repeat or self._book.backend.find is None
         ):
             self._doubts.pop(job.key)
             message = f"whether the scheduler has this job is unknown ({doubt.why}), and it was not found by its token"
-            if self._executor.backend.find is None:
+            if self._book.backend.find is None:
                 message += "; the backend has no `find`, which would settle it"
-            await self._executor.update(job.but(state=State.LOST, reason=Reason.SUBMIT_UNKNOWN, message=message))
+            await self._book.update(job.but(state=State.LOST, reason=Reason.SUBMIT_UNKNOWN, message=message))

@@ -1,0 +1,116 @@
+"""The book: the jobs of one executor as they stand now; what changes is in the journal before anybody hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from adapter.core.backend import Backend
+    from adapter.core.job import Job
+    from adapter.execution.clock import Clock
+    from adapter.execution.journal import Journal
+    from adapter.execution.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person may want to see. ``job`` is ``None`` for what concerns the whole backend."""
+
+    at: float
+    what: str
+    text: str
+    job: Job | None = None
+
+
+class Book:
+    """The jobs of one executor, and what its submitter, poller and collector share."""
+
+    def __init__(self, site: Site, journal: Journal, clock: Clock, on_event: Callable[[Event], None] | None) -> None:
+        """Begin with no jobs. ``None`` for *on_event* means that nobody listens."""
+        self.site = site
+        self.journal = journal
+        self.clock = clock
+        self.jobs: dict[str, Job] = {}
+        self.foreign: set[str] = set()  # runs that another live process drives
+        self.changed = asyncio.Condition()
+        self._on_event = on_event
+        self._unsaved: dict[str, Job] | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """The backend, with the overlays of the version that was found once it was asked."""
+        return self.site.backend
+
+    def mine(self) -> list[Job]:
+        """Return the jobs that this process drives."""
+        return [job for job in self.jobs.values() if job.run not in self.foreign]
+
+    def jobs_of(self, run: str) -> list[Job]:
+        """Return the jobs of *run* as they are known now, in order."""
+        return sorted((job for job in self.jobs.values() if job.run == run), key=lambda job: job.index)
+
+    async def update(self, *jobs: Job) -> None:
+        """Write down *jobs* as they are now, and tell whoever watches."""
+        settled = [_with_end(job, self.clock.now()) for job in jobs if self.jobs.get(job.key) != job]
+        if self._unsaved is not None:
+            self._unsaved.update((job.key, job) for job in settled)
+        elif settled:
+            self.journal.save(settled)
+        self._now_known(settled)
+        if settled and self._unsaved is None:
+            await self.notify()
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Write what is updated inside in one go: a batch costs one transaction, not one for each of its jobs."""
+        self._unsaved = {}
+        try:
+            yield
+        finally:
+            unsaved, self._unsaved = self._unsaved, None
+            if unsaved:
+                self.journal.save(unsaved.values())
+                await self.notify()
+
+    async def follow(self, jobs: Iterable[Job]) -> None:
+        """Take over how *jobs* stand from the journal: another process wrote them."""
+        changed = [job for job in jobs if self.jobs.get(job.key) != job]
+        self._now_known(changed)
+        if changed:
+            await self.notify()
+
+    async def tell(self, what: str, text: str, job: Job | None = None) -> None:
+        """Write down that *what* happened and tell whoever listens."""
+        now = self.clock.now()
+        self.journal.add_event(now, what, text, job)
+        self._hear(Event(now, what, text, job))
+
+    async def notify(self) -> None:
+        """Wake whoever waits for a change."""
+        async with self.changed:
+            self.changed.notify_all()
+
+    def _now_known(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            before = self.jobs.get(job.key)
+            self.jobs[job.key] = job
+            if before is None or (before.state, before.reason) != (job.state, job.reason):
+                self._hear(Event(self.clock.now(), str(job.state), job.verdict, job))
+
+    def _hear(self, event: Event) -> None:
+        if self._on_event:
+            self._on_event(event)
+
+
+def is_done(job: Job) -> bool:
+    """Whether nothing remains to be done for *job*: it has ended and its files are here."""
+    return job.state.is_final and job.collected
+
+
+def _with_end(job: Job, now: float) -> Job:
+    return job.but(ended_at=now) if job.state.is_final and job.ended_at is None else job
