@@ -81,7 +81,8 @@ class Watch:
         try:
             ending = await self._loop(runs, streams, interrupts)
         finally:
-            self._display.pause()
+            with suppress(OSError):
+                self._display.pause()
             for task in {*(run.waiter for run in runs), *streams}:
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):
@@ -127,7 +128,8 @@ class Watch:
                     if task.done():
                         task.result()  # what stopped the work stops us
                 if interrupt.done():
-                    self._display.pause()
+                    with suppress(OSError):  # the terminal may be gone
+                        self._display.pause()
                     choice = await interrupts.choice(interrupt.result())
                     if choice == "detach":
                         return Ending.DETACHED
@@ -183,5 +185,7 @@ def tell_detached(run: str, jobs: Sequence[Job]) -> None:
     if waiting:
         log = leave_driver(run)
         text = f"{waiting} of {len(jobs)} tasks wait for room; a background process hands them over"
-        click.echo(f"adapter: {text} (its log: {log})", err=True)
-    click.echo(f"adapter: detached; run {run} goes on: adapter wait {run}", err=True)
+        with suppress(OSError):
+            click.echo(f"adapter: {text} (its log: {log})", err=True)
+    with suppress(OSError):  # the terminal may be gone
+        click.echo(f"adapter: detached; run {run} goes on: adapter wait {run}", err=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Choice = Literal["detach", "kill", "continue"]
 _CHOICES: dict[str, Choice] = {"d": "detach", "k": "kill", "c": "continue"}
+_ECHO_S = 0.05
 QUESTION = "\nadapter: interrupted. [d]etach (jobs go on), [k]ill them, or [c]ontinue? "
 
 
@@ -26,12 +27,13 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self._last_at = float("-inf")
 
     async def __aenter__(self) -> Self:
         """Begin to listen."""
         for each in SIGNALS:
             with suppress(ValueError, RuntimeError):  # not in the main thread: its owner listens
-                asyncio.get_running_loop().add_signal_handler(each, self._signals.put_nowait, each)
+                asyncio.get_running_loop().add_signal_handler(each, self._heard, each)
         return self
 
     async def __aexit__(
@@ -41,6 +43,13 @@ class Interrupts:
         for each in SIGNALS:
             with suppress(ValueError, RuntimeError):
                 asyncio.get_running_loop().remove_signal_handler(each)
+
+    def _heard(self, which: signal.Signals) -> None:
+        """Take echoes as one: a child between fork and exec shares our handler, and a terminal signals it as well."""
+        now = asyncio.get_running_loop().time()
+        if now - self._last_at >= _ECHO_S:
+            self._signals.put_nowait(which)
+        self._last_at = now
 
     async def next(self) -> signal.Signals:
         """Return the next signal."""
@@ -54,7 +63,8 @@ class Interrupts:
             click.echo(QUESTION, err=True, nl=False)
             answer = await self._answer()
             if answer is None:
-                click.echo("", err=True)
+                with suppress(OSError):  # the terminal may be gone
+                    click.echo("", err=True)
                 return "detach"
             if answer.strip().lower()[:1] in _CHOICES:
                 return _CHOICES[answer.strip().lower()[:1]]

@@ -66,8 +66,7 @@ class AdapterGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"adapter.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
+        return with_paragraphs(getattr(module, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -98,6 +97,14 @@ class AdapterGroup(click.Group):
         if standalone_mode:
             sys.exit(code)
         return code
+
+
+def with_paragraphs(command: click.Command) -> click.Command:
+    r"""Let ``\b`` in the docstrings of *command* be what click reads: do not rewrap the paragraph."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        with_paragraphs(below)
+    return command
 
 
 def _guarded(invoke: Any) -> int:
@@ -180,5 +187,5 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line *args* (``None``: this process's own) and exit."""
-    cli.main(args=None if args is None else list(args), prog_name="adapter")
+    with_paragraphs(cli).main(args=None if args is None else list(args), prog_name="adapter")
     raise AssertionError("click's main exits")

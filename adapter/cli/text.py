@@ -46,6 +46,8 @@ def counts_text(jobs: Iterable[Job]) -> str:
 
 def elapsed_s(jobs: Sequence[Job], now: float) -> float:
     """Return how long *jobs* have taken together so far, from the first one's creation on."""
+    if not jobs:
+        return 0.0
     began = min((job.created_at for job in jobs if job.created_at is not None), default=now)
     ends = [job.ended_at for job in jobs]
     return (max(end for end in ends if end is not None) if all(end is not None for end in ends) else now) - began

@@ -34,7 +34,7 @@ class Collector:
             return
         wanted = {job.key: self._downloads(job) for job in jobs}
         try:
-            brought = await book.site.transport.get([download for each in wanted.values() for download in each])
+            brought = await book.site.get([download for each in wanted.values() for download in each])
         except ConnectError:
             raise
         except TransportError:
@@ -48,7 +48,7 @@ class Collector:
         """One job's files cannot be brought: it alone has a problem."""
         for job in jobs:
             try:
-                files = await self._book.site.transport.get(wanted[job.key])
+                files = await self._book.site.get(wanted[job.key])
             except ConnectError:
                 raise
             except TransportError as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adapter.core.backend import Backend, CommandSpec, QuerySpec
     from adapter.core.job import Job
     from adapter.core.receipt import Probe
-    from adapter.transports.base import Transport
+    from adapter.transports.base import Download, Transport, Upload
 
 SUBMITS_BEGIN_WITHIN_S = 30.0
 
@@ -229,6 +229,16 @@ class Site:
         if any(step.completed is None for step in answers):
             raise TransportError("cannot read what the job wrote: no answer")
         return [_od_answer(step.completed) for step in answers]
+
+    # -- files
+
+    async def put(self, uploads: Sequence[Upload]) -> None:
+        """Put files on the target; see :meth:`adapter.transports.base.Transport.put`."""
+        await self.transport.put(uploads, scratch=f"{self.workspace}/.files")
+
+    async def get(self, downloads: Sequence[Download]) -> list[list[str]]:
+        """Bring files from the target; see :meth:`adapter.transports.base.Transport.get`."""
+        return await self.transport.get(downloads, scratch=f"{self.workspace}/.files")
 
     # -- the one door
 

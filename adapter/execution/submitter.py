@@ -135,19 +135,19 @@ class Submitter:
 
     async def _put_inputs(self, batch: Sequence[Job]) -> list[Job]:
         """Put the inputs of *batch* on the target; a job whose inputs cannot be put fails alone."""
-        transport = self._book.site.transport
+        site = self._book.site
         uploads = {job.key: self._uploads(job) for job in batch}
         if not any(uploads.values()):
             return list(batch)
         try:
-            await transport.put([upload for each in uploads.values() for upload in each])
+            await site.put([upload for each in uploads.values() for upload in each])
         except ConnectError:
             raise
         except TransportError:
             good = []
             for job in batch:
                 try:
-                    await transport.put(uploads[job.key])
+                    await site.put(uploads[job.key])
                     good.append(job)
                 except ConnectError:
                     raise

@@ -7,23 +7,29 @@ from typing import TYPE_CHECKING
 from adapter.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from adapter.transports.base import Transport
 
 
-def transport_for(connection: Mapping[str, Any]) -> Transport:
+def transport_for(
+    connection: Mapping[str, Any], *, prompt: Callable[[str, bool], str | None] | None = None
+) -> Transport:
     """Return the transport for a backend's ``connection``; nothing is opened yet.
 
+    *prompt* answers what a server asks (a text, and whether the answer may be seen); ``None``: nobody is there.
+
     Raises:
-        ConfigError: this version has no transport of that kind.
+        ConfigError: there is no transport of that kind.
     """
     kind = connection.get("kind", "local")
     if kind == "ssh":
-        raise ConfigError("connection.kind ssh is not in this version yet; run adapter on the far machine itself")
+        from adapter.transports.ssh import SshTransport  # noqa: PLC0415 (only who uses it pays for it)
+
+        return SshTransport(connection, prompt=prompt)
     if kind != "local":
-        raise ConfigError(f"connection.kind {kind!r} is unknown; this version has local")
+        raise ConfigError(f"connection.kind {kind!r} is unknown; it is local or ssh")
     from adapter.transports.local import LocalTransport  # noqa: PLC0415 (only who uses it pays for it)
 
     return LocalTransport()

@@ -55,16 +55,20 @@ class Transport(Protocol):
         """
         ...
 
-    async def put(self, uploads: Sequence[Upload]) -> None:
+    async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
         """Put files and folders on the target; each appears under its final name only when it is whole.
+
+        *scratch* is a folder on the target for what a transport keeps there between calls.
 
         Raises:
             TransportError: one of them could not be put; the message names it.
         """
         ...
 
-    async def get(self, downloads: Sequence[Download]) -> list[list[str]]:
+    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
         """Bring files from the target; return, for each download, the local paths that were written.
+
+        *scratch* is as for :meth:`put`.
 
         Raises:
             TransportError: one of them could not be brought; the message names it.

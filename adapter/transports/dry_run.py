@@ -33,11 +33,11 @@ class DryRunTransport:
         stdout, stderr = answered(stdin, empty)
         return CompletedCommand(command=command, exit_code=0, stdout=stdout, stderr=stderr)
 
-    async def put(self, uploads: Sequence[Upload]) -> None:
+    async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
         """Keep *uploads*."""
         self.uploads.extend(uploads)
 
-    async def get(self, downloads: Sequence[Download]) -> list[list[str]]:
+    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
         """Keep *downloads*; nothing is brought."""
         self.downloads.extend(downloads)
         return [[] for _ in downloads]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import tarfile
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.errors import TransportError
+from adapter.transports.base import Download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO
 
-    from adapter.transports.base import Download, Upload
+    from adapter.transports.base import Upload
 
 
 def put_here(upload: Upload) -> None:
@@ -53,24 +56,52 @@ def get_here(download: Download) -> list[str]:
     """
     folder, to = Path(download.folder), Path(download.to)
     written: list[str] = []
-    for found in sorted(folder.glob(download.pattern)):
-        if not _is_inside(found, folder):
-            raise TransportError(f"output {found} leads out of {folder} through a symbolic link; it is not followed")
-        files = [found] if found.is_file() else sorted(path for path in found.rglob("*") if path.is_file())
-        for file in files:
-            target = to / file.relative_to(folder)
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with _whole(target) as part:
-                    shutil.copy2(file, part)
-            except OSError as error:
-                raise TransportError(f"cannot bring {file} to {target}: {error.strerror or error}") from error
-            written.append(str(target))
+    for file in _matching(folder, download.pattern):
+        target = to / file.relative_to(folder)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _whole(target) as part:
+                shutil.copy2(file, part)
+        except OSError as error:
+            raise TransportError(f"cannot bring {file} to {target}: {error.strerror or error}") from error
+        written.append(str(target))
     return written
 
 
-def _is_inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def unpack_here(archive: IO[bytes], download: Download) -> list[str]:
+    """Write what matches in *archive* (a tar of ``download.folder``'s files) to its place; return what was written.
+
+    Raises:
+        TransportError: the archive holds something that leads out of its folder, or a file could not be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="adapter-") as folder:
+        try:
+            with tarfile.open(fileobj=archive) as tar:
+                tar.extractall(folder, filter="data")
+        except (tarfile.TarError, OSError) as error:
+            raise TransportError(f"cannot unpack {download.pattern} of {download.folder}: {error}") from error
+        return get_here(Download(folder=folder, pattern=download.pattern, to=download.to))
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    """Return the files that match, and those in the folders that match, each once."""
+    try:
+        matches = sorted(path for path in folder.glob(pattern) if path.exists())  # a broken link is not there
+    except ValueError as error:
+        raise TransportError(f"output pattern {pattern!r} cannot be used: {error}") from error
+    files: dict[Path, None] = {}
+    for found in matches:
+        _refuse_outside(found, folder)
+        inside = [found] if found.is_file() else sorted(path for path in found.rglob("*") if path.is_file())
+        for file in inside:
+            _refuse_outside(file, folder)
+            files[file] = None
+    return list(files)
+
+
+def _refuse_outside(path: Path, folder: Path) -> None:
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise TransportError(f"output {path} leads out of {folder} through a symbolic link; it is not followed")
 
 
 @contextmanager

@@ -56,11 +56,11 @@ class LocalTransport:
             self._running.pop(process.pid, None)
         return _completed(command, process)
 
-    async def put(self, uploads: Sequence[Upload]) -> None:
+    async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
         """Copy files on this machine; see :meth:`adapter.transports.base.Transport.put`."""
         await asyncio.to_thread(_put_all, uploads)
 
-    async def get(self, downloads: Sequence[Download]) -> list[list[str]]:
+    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
         """Copy files on this machine; see :meth:`adapter.transports.base.Transport.get`."""
         return await asyncio.to_thread(lambda: [get_here(download) for download in downloads])
 

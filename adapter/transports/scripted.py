@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,9 @@ class ScriptedTransport:
         )
 
     def _probe(self, command: str) -> str:
-        asked = re.findall(r"^if \[ -f (\S+)/exit \]; then echo @(\d+)", command, re.MULTILINE)
-        return "".join(f"@{number}\n{self.exit_files[name]}\n" for name, number in asked if name in self.exit_files)
+        asked = re.findall(r"^if \[ -f (.+)/exit \]; then echo @(\d+)", command, re.MULTILINE)
+        named = ((shlex.split(directory)[0], number) for directory, number in asked)
+        return "".join(f"@{number}\n{self.exit_files[name]}\n" for name, number in named if name in self.exit_files)
 
     def _answer(self, command: str) -> CompletedCommand:
         for pattern, answer in self.rules:
@@ -89,11 +91,11 @@ class ScriptedTransport:
                 return said
         return CompletedCommand(command=command, exit_code=0, stdout="", stderr="")
 
-    async def put(self, uploads: Sequence[Upload]) -> None:
+    async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
         """Keep *uploads* for a test to look at."""
         self.uploads.extend(uploads)
 
-    async def get(self, downloads: Sequence[Download]) -> list[list[str]]:
+    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
         """Keep *downloads* for a test to look at; every pattern matches one file of its own name."""
         self.downloads.extend(downloads)
         return [[f"{download.to}/{download.pattern}"] for download in downloads]

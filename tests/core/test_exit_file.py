@@ -10,7 +10,7 @@ from adapter.core.state import Reason
 
 WHOLE = """\
 exit_code 3
-reason 
+reason\x20
 job_id 42
 started 1000
 ended 1012
@@ -22,9 +22,12 @@ peak_ram_bytes 1048576
 
 def test_a_whole_exit_file_is_read() -> None:
     assert parse_exit_file(WHOLE) == ExitReport(
-        exit_code=3, job_id="42", started_at=1000.0, ended_at=1012.0,
+        exit_code=3,
+        job_id="42",
+        started_at=1000.0,
+        ended_at=1012.0,
         usage=Usage(wall_s=12.0, user_s=1.5, system_s=60.25, peak_ram_bytes=1048576),
-    )  # fmt: skip
+    )
 
 
 def test_the_space_reserved_for_it_is_ignored() -> None:
@@ -53,18 +56,32 @@ def test_an_empty_or_torn_exit_file_is_no_answer(text: str) -> None:
     [
         pytest.param("exit_code 0\n", ExitReport(exit_code=0), id="only-the-code"),
         pytest.param("exit_code 137\n", ExitReport(exit_code=137, signal=9), id="signal"),
-        pytest.param("exit_code 143\nreason time_limit\n", ExitReport(exit_code=143, signal=15, reason=Reason.TIME_LIMIT), id="reason"),
+        pytest.param(
+            "exit_code 143\nreason time_limit\n",
+            ExitReport(exit_code=143, signal=15, reason=Reason.TIME_LIMIT),
+            id="reason",
+        ),
         pytest.param("exit_code 1\nreason boredom\n", ExitReport(exit_code=1), id="reason-that-is-not-ours"),
-        pytest.param("exit_code 1\nuser \nsystem x\npeak_ram_bytes \nstarted \n", ExitReport(exit_code=1), id="empty-values"),
-        pytest.param("exit_code 1\nuser 0m0,250s\n", ExitReport(exit_code=1, usage=Usage(user_s=0.25)), id="comma-of-a-locale"),
-        pytest.param("exit_code 1\nstarted 9\nended 7\n", ExitReport(exit_code=1, started_at=9.0, ended_at=7.0, usage=Usage(wall_s=0.0)), id="clock-went-back"),
+        pytest.param(
+            "exit_code 1\nuser \nsystem x\npeak_ram_bytes \nstarted \n", ExitReport(exit_code=1), id="empty-values"
+        ),
+        pytest.param(
+            "exit_code 1\nuser 0m0,250s\n", ExitReport(exit_code=1, usage=Usage(user_s=0.25)), id="comma-of-a-locale"
+        ),
+        pytest.param(
+            "exit_code 1\nstarted 9\nended 7\n",
+            ExitReport(exit_code=1, started_at=9.0, ended_at=7.0, usage=Usage(wall_s=0.0)),
+            id="clock-went-back",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing_or_unreadable_in_an_exit_file_is_none(text: str, report: ExitReport) -> None:
     assert parse_exit_file(text) == report
 
 
-@pytest.mark.parametrize(("code", "signal"), [(0, None), (128, None), (129, 1), (137, 9), (192, 64), (193, None), (255, None)])
+@pytest.mark.parametrize(
+    ("code", "signal"), [(0, None), (128, None), (129, 1), (137, 9), (192, 64), (193, None), (255, None)]
+)
 def test_a_shell_s_code_above_128_is_a_signal_up_to_64(code: int, signal: int | None) -> None:
     assert signal_in(code) == signal
 

@@ -53,7 +53,10 @@ def test_a_command_disturbs_no_other(first: str, codes: tuple[int, ...], shell: 
 
 
 def test_output_without_a_last_line_break_and_standard_error_apart_come_back_as_they_were() -> None:
-    assert answers(["printf 'a b'", "printf 'x\\n\\ny\\n\\n'; printf z >&2"]) == [(0, "a b", ""), (0, "x\n\ny\n\n", "z")]
+    assert answers(["printf 'a b'", "printf 'x\\n\\ny\\n\\n'; printf z >&2"]) == [
+        (0, "a b", ""),
+        (0, "x\n\ny\n\n", "z"),
+    ]
 
 
 def test_noise_before_between_and_after_does_no_harm() -> None:
@@ -96,7 +99,9 @@ def test_a_script_cut_off_anywhere_runs_nothing(shell: str, tmp_path: Path) -> N
 
 def test_a_command_whose_turn_comes_too_late_is_not_begun(tmp_path: Path) -> None:
     commands = ["touch first", "touch second"]
-    fake = 'n=0\ndate() { read -r n <clock; echo $((n + 60)) >clock; echo "$n"; }\n'  # a clock that jumps a minute a look
+    fake = (
+        'n=0\ndate() { read -r n <clock; echo $((n + 60)) >clock; echo "$n"; }\n'  # a clock that jumps a minute a look
+    )
     (tmp_path / "clock").write_text("1000\n")
     out, err = run(fake + frame(commands, NONCE, begin_within_s=30), cwd=tmp_path)
     assert not (tmp_path / "second").exists()

@@ -1,4 +1,5 @@
 """The verdict on a job: a table written by hand, and the rules that no evidence can break."""
+# ruff: noqa: E501 (a table reads by its rows)
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def job(state: State = R, **changes: Any) -> Job:
 
 def says(state: State, reason: Reason | None = None, code: int | None = None, **more: Any) -> Observation:
     more.setdefault("signal", code - 128 if code is not None and 128 < code <= 192 else None)
-    return Observation(job_id="7", state=state, reason=reason, exit_code=code, native_state=more.pop("native", "NATIVE"), **more)
+    return Observation(
+        job_id="7", state=state, reason=reason, exit_code=code, native_state=more.pop("native", "NATIVE"), **more
+    )
 
 
 def left(code: int, reason: Reason | None = None) -> ExitReport:
@@ -50,12 +53,18 @@ UNSATISFIED = {"reason": Reason.DEPENDENCY, "message": "it can never start: Neve
 
 
 def row(
-    name: str, before: Job, evidence: Evidence, after: tuple[State, Reason | None, int | None], patience: Patience = BATCH
-) -> Any:  # noqa: ANN401 (pytest's)
+    name: str,
+    before: Job,
+    evidence: Evidence,
+    after: tuple[State, Reason | None, int | None],
+    patience: Patience = BATCH,
+) -> Any:
     return pytest.param(before, evidence, patience, after, id=name)
 
 
-def seen(observation: Observation | None = None, report: ExitReport | None = None, result: Observation | None = None) -> Evidence:
+def seen(
+    observation: Observation | None = None, report: ExitReport | None = None, result: Observation | None = None
+) -> Evidence:
     return Evidence(answered=True, observation=observation, report=report, result=result)
 
 
@@ -134,7 +143,9 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("before", "evidence", "patience", "after"), TABLE)
-def test_a_job_becomes(before: Job, evidence: Evidence, patience: Patience, after: tuple[State, Reason | None, int | None]) -> None:
+def test_a_job_becomes(
+    before: Job, evidence: Evidence, patience: Patience, after: tuple[State, Reason | None, int | None]
+) -> None:
     job = advance(before, evidence, NOW, patience)
     assert (job.state, job.reason, job.exit_code) == after
 
@@ -168,7 +179,12 @@ def test_a_job_s_start_is_when_it_was_first_seen_running() -> None:
 
 def test_usage_is_taken_from_every_source_the_wrapper_first() -> None:
     report = ExitReport(exit_code=0, usage=Usage(wall_s=1.0, user_s=2.0))
-    done = advance(job(), seen(says(DONE, usage=Usage(wall_s=9.0)), report, says(DONE, usage=Usage(cpu_s=3.0, peak_ram_bytes=4))), NOW, BATCH)
+    done = advance(
+        job(),
+        seen(says(DONE, usage=Usage(wall_s=9.0)), report, says(DONE, usage=Usage(cpu_s=3.0, peak_ram_bytes=4))),
+        NOW,
+        BATCH,
+    )
     assert done.usage == Usage(wall_s=1.0, user_s=2.0, cpu_s=3.0, peak_ram_bytes=4)
     assert done.ended_at == NOW
 
@@ -198,7 +214,9 @@ def test_a_task_ended_by_a_signal_when_its_walltime_was_over_hit_the_time_limit(
 
 
 def test_the_scheduler_s_words_are_kept_in_the_message() -> None:
-    failed = advance(job(), seen(says(FAILED, Reason.TIME_LIMIT, native="TIMEOUT", native_reason="TimeLimit")), NOW, BATCH)
+    failed = advance(
+        job(), seen(says(FAILED, Reason.TIME_LIMIT, native="TIMEOUT", native_reason="TimeLimit")), NOW, BATCH
+    )
     assert (failed.message, failed.native_state) == ("the scheduler says TIMEOUT (TimeLimit)", "TIMEOUT")
 
 
@@ -219,12 +237,18 @@ def test_accounting_is_asked_once_a_job_has_left(evidence: Evidence, expected: b
 # -- rules that no evidence can break
 
 codes = st.none() | st.integers(0, 255)
-reasons = st.none() | st.sampled_from([Reason.TIME_LIMIT, Reason.OUT_OF_MEMORY, Reason.PREEMPTED, Reason.DEPENDENCY, Reason.NODE_FAILURE])
+reasons = st.none() | st.sampled_from(
+    [Reason.TIME_LIMIT, Reason.OUT_OF_MEMORY, Reason.PREEMPTED, Reason.DEPENDENCY, Reason.NODE_FAILURE]
+)
 words = st.sampled_from([Q, H, R, S, DONE, FAILED, KILLED, UNKNOWN])
 observations = st.builds(says, words, reasons, codes) | st.just(STUCK)
 reports = st.builds(left, st.integers(0, 255), st.none() | st.just(Reason.TIME_LIMIT))
 evidences = st.builds(
-    Evidence, answered=st.booleans(), observation=st.none() | observations, report=st.none() | reports, result=st.none() | observations
+    Evidence,
+    answered=st.booleans(),
+    observation=st.none() | observations,
+    report=st.none() | reports,
+    result=st.none() | observations,
 )
 times = st.none() | st.floats(1, NOW)
 patiences = st.builds(Patience, gone_after_s=st.floats(0, 100), has_result=st.booleans(), requeues=st.booleans())
@@ -241,7 +265,9 @@ def test_a_final_state_absorbs_whatever_comes(before: Job, evidence: Evidence, p
 
 
 @given(jobs, observations, st.none() | reports, patiences)
-def test_no_answer_moves_nothing(before: Job, observation: Observation, report: ExitReport | None, patience: Patience) -> None:
+def test_no_answer_moves_nothing(
+    before: Job, observation: Observation, report: ExitReport | None, patience: Patience
+) -> None:
     assert advance(before, Evidence(answered=False, observation=observation, report=report), NOW, patience) is before
 
 
@@ -257,7 +283,12 @@ def test_success_needs_somebody_who_says_so(before: Job, evidence: Evidence, pat
         assert after.exit_code == 0
 
 
-@given(living, evidences, patiences, st.sampled_from([(KILLED, None), (FAILED, Reason.TIME_LIMIT), (FAILED, Reason.OUT_OF_MEMORY)]))
+@given(
+    living,
+    evidences,
+    patiences,
+    st.sampled_from([(KILLED, None), (FAILED, Reason.TIME_LIMIT), (FAILED, Reason.OUT_OF_MEMORY)]),
+)
 def test_killed_timed_out_and_out_of_memory_win_over_an_exit_code_0(
     before: Job, evidence: Evidence, patience: Patience, word: tuple[State, Reason | None]
 ) -> None:
@@ -282,7 +313,9 @@ def test_a_state_goes_back_only_by_a_requeue(before: Job, story: list[Evidence],
 
 
 @given(living, evidences, patiences)
-def test_a_job_is_lost_only_when_nothing_is_known_of_its_end(before: Job, evidence: Evidence, patience: Patience) -> None:
+def test_a_job_is_lost_only_when_nothing_is_known_of_its_end(
+    before: Job, evidence: Evidence, patience: Patience
+) -> None:
     if advance(before, evidence, NOW, patience).state is LOST:
         assert evidence.observation is None
         assert evidence.report is None

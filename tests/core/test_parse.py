@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from adapter.core.backend import Backend, backend_from, parse_state_word
 from adapter.core.job import Usage
-from adapter.core.parse import Observation, classify, decode_exit_code, is_no_answer, parse_job_id, parse_query, parse_rows
+from adapter.core.parse import (
+    Observation,
+    classify,
+    decode_exit_code,
+    is_no_answer,
+    parse_job_id,
+    parse_query,
+    parse_rows,
+)
 from adapter.core.state import Reason, State
 from adapter.errors import AmbiguousJobId, CompletedCommand, JobIdNotFound
 
@@ -38,9 +46,15 @@ AT = r"^job (?P<job_id>\d+) at "
         pytest.param(SBATCH, "0012\n", "", "0012", id="a-text-not-a-number"),
         pytest.param(BSUB, "Job <7> is submitted to default queue <normal>.\n", "", "7", id="lsf"),
         pytest.param(BSUB, "", "Job <7> is submitted to queue <q>.\n", "7", id="on-standard-error"),
-        pytest.param(OARSUB, "[ADMISSION RULE] Set default walltime to 7200.\nOAR_JOB_ID=7\n", "", "7", id="oar-after-its-rules"),
         pytest.param(
-            AT, "", "warning: commands will be executed using /bin/sh\njob 2 at Sat Nov 21 06:42:00 2026\n", "2", id="at-on-standard-error"
+            OARSUB, "[ADMISSION RULE] Set default walltime to 7200.\nOAR_JOB_ID=7\n", "", "7", id="oar-after-its-rules"
+        ),
+        pytest.param(
+            AT,
+            "",
+            "warning: commands will be executed using /bin/sh\njob 2 at Sat Nov 21 06:42:00 2026\n",
+            "2",
+            id="at-on-standard-error",
         ),
         pytest.param(SBATCH, "5\n", "6\n", "5", id="standard-output-comes-first"),
     ],
@@ -54,7 +68,11 @@ def test_a_job_id_is_found_in_a_submit_answer(pattern: str, stdout: str, stderr:
     [
         pytest.param(said(), "it said: nothing", id="nothing"),
         pytest.param(said("queued, more or less"), "it said: queued, more or less", id="other-words"),
-        pytest.param(said("OAR_JOB_ID=-5\n", "There are not enough resources for your request\n"), "not enough resources", id="oar-refusal"),
+        pytest.param(
+            said("OAR_JOB_ID=-5\n", "There are not enough resources for your request\n"),
+            "not enough resources",
+            id="oar-refusal",
+        ),
     ],
 )
 def test_an_answer_without_a_job_id_is_an_error_with_its_words(answer: CompletedCommand, words: str) -> None:
@@ -83,10 +101,14 @@ def rows(backend: Backend, text: str) -> dict[str, tuple[State, Reason | None, i
         pytest.param("4|FAILED|768|NonZeroExitCode|", (State.FAILED, None, 3, None), id="exit-3"),
         pytest.param("5|FAILED|9|RaisedSignal:9(Killed)|", (State.FAILED, None, 137, 9), id="signal"),
         pytest.param("6|TIMEOUT|15|TimeLimit|", (State.FAILED, Reason.TIME_LIMIT, 143, 15), id="time-limit"),
-        pytest.param("3|OUT_OF_MEMORY|0|OutOfMemory|", (State.FAILED, Reason.OUT_OF_MEMORY, 0, None), id="out-of-memory"),
+        pytest.param(
+            "3|OUT_OF_MEMORY|0|OutOfMemory|", (State.FAILED, Reason.OUT_OF_MEMORY, 0, None), id="out-of-memory"
+        ),
         pytest.param("1|NODE_FAIL|0|NodeDown|", (State.FAILED, Reason.NODE_FAILURE, 0, None), id="node-failure"),
         pytest.param("9|CANCELLED|0|BeginTime|", (State.KILLED, None, 0, None), id="cancelled"),
-        pytest.param("10_2|FAILED|256|a reason | with a bar|", (State.FAILED, None, 1, None), id="array-element-and-any-reason"),
+        pytest.param(
+            "10_2|FAILED|256|a reason | with a bar|", (State.FAILED, None, 1, None), id="array-element-and-any-reason"
+        ),
         pytest.param("9|SLEEPWALKING|0|None|", (State.UNKNOWN, None, 0, None), id="a-word-nobody-knows"),
     ],
 )
@@ -110,13 +132,17 @@ def test_a_final_state_is_not_overruled_by_its_reason() -> None:
 
 
 def test_an_unreadable_line_disturbs_no_other() -> None:
-    answer = parse_rows(shipped("slurm").monitor, "slurm is tired today\n9|PENDING|0|None|\n\n9|PEND\n7|RUNNING|0|None|\n")
+    answer = parse_rows(
+        shipped("slurm").monitor, "slurm is tired today\n9|PENDING|0|None|\n\n9|PEND\n7|RUNNING|0|None|\n"
+    )
     assert set(answer.observations) == {"9", "7"}
     assert answer.unreadable == ("slurm is tired today", "9|PEND")
 
 
 def test_a_second_row_for_a_job_adds_only_what_the_first_lacks() -> None:
-    text = "14|COMPLETED|0:0|12|00:01.500|\n14.batch|COMPLETED|0:0|12|00:01.400|213756K\n14.0|FAILED|1:0|11|00:00.100|1G\n"
+    text = (
+        "14|COMPLETED|0:0|12|00:01.500|\n14.batch|COMPLETED|0:0|12|00:01.400|213756K\n14.0|FAILED|1:0|11|00:00.100|1G\n"
+    )
     result = shipped("slurm").result
     assert result
     seen = parse_rows(result, text).observations
@@ -167,7 +193,9 @@ def test_cpu_time_is_read(written: str, seconds: float | None) -> None:
         pytest.param("plus_128", "3", None, (3, None), id="sge-exit-3"),
     ],
 )
-def test_an_exit_code_is_decoded(decode: str, code: str | None, signal: str | None, expected: tuple[object, object]) -> None:
+def test_an_exit_code_is_decoded(
+    decode: str, code: str | None, signal: str | None, expected: tuple[object, object]
+) -> None:
     assert decode_exit_code(decode, code, signal) == expected
 
 
@@ -187,16 +215,38 @@ def test_a_special_exit_code_gives_a_reason_and_no_exit_code() -> None:
     [
         pytest.param(said("9|PENDING|0|None|\n"), {"9"}, True, id="rows"),
         pytest.param(said(""), set(), True, id="empty-and-well"),
-        pytest.param(said("", "slurm_load_jobs error: Invalid job id specified\n", 1), set(), True, id="none-of-them-is-known"),
-        pytest.param(said("", "slurm_load_jobs error: Socket timed out on send/recv operation\n", 1), None, False, id="socket-timed-out"),
         pytest.param(
-            said("", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n", 1), None, False, id="no-controller"
+            said("", "slurm_load_jobs error: Invalid job id specified\n", 1), set(), True, id="none-of-them-is-known"
         ),
-        pytest.param(said("", "squeue: error: what a strange error\n", 1), None, False, id="a-failure-without-known-words"),
+        pytest.param(
+            said("", "slurm_load_jobs error: Socket timed out on send/recv operation\n", 1),
+            None,
+            False,
+            id="socket-timed-out",
+        ),
+        pytest.param(
+            said("", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n", 1),
+            None,
+            False,
+            id="no-controller",
+        ),
+        pytest.param(
+            said("", "squeue: error: what a strange error\n", 1), None, False, id="a-failure-without-known-words"
+        ),
         pytest.param(said("", "", 127), None, False, id="a-failure-without-words"),
-        pytest.param(said("9|PENDING|0|None|\n", "squeue: error: Invalid job id specified: 8\n", 1), {"9"}, True, id="rows-and-an-unknown-id"),
+        pytest.param(
+            said("9|PENDING|0|None|\n", "squeue: error: Invalid job id specified: 8\n", 1),
+            {"9"},
+            True,
+            id="rows-and-an-unknown-id",
+        ),
         pytest.param(said("9|PENDING|0|None|\n", "Socket timed out\n", 1), {"9"}, False, id="rows-and-a-time-out"),
-        pytest.param(said("9|PENDING|0|None|\n", "Socket timed out\n", 0), {"9"}, False, id="rows-and-a-time-out-with-exit-code-0"),
+        pytest.param(
+            said("9|PENDING|0|None|\n", "Socket timed out\n", 0),
+            {"9"},
+            False,
+            id="rows-and-a-time-out-with-exit-code-0",
+        ),
         pytest.param(said("", "Socket timed out\n", 0), set(), False, id="nothing-and-a-time-out-with-exit-code-0"),
         pytest.param(said("motd\n9|PENDING|0|None|\n%%%\n"), {"9"}, True, id="rows-and-garbage"),
     ],
@@ -218,7 +268,13 @@ def test_a_query_answer_is_good_or_none(answer: CompletedCommand, seen: set[str]
     ],
 )
 def test_a_monitor_may_speak_by_its_exit_code_alone(code: int, expected: dict[str, State] | None) -> None:
-    document = merge(TOY, {"script": "", "monitor": {"row": None, "states": None, "exit_codes": {0: "running", 1: "gone", 3: "failed/time_limit"}}})
+    document = merge(
+        TOY,
+        {
+            "script": "",
+            "monitor": {"row": None, "states": None, "exit_codes": {0: "running", 1: "gone", 3: "failed/time_limit"}},
+        },
+    )
     backend = backend_from(document)
     parsed = parse_query(backend.monitor, backend, said(code=code), ["9"])
     assert (None if parsed is None else {key: row.state for key, row in parsed.observations.items()}) == expected
@@ -230,7 +286,11 @@ def test_a_monitor_may_speak_by_its_exit_code_alone(code: int, expected: dict[st
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        pytest.param("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", "transient", id="transient"),
+        pytest.param(
+            "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+            "transient",
+            id="transient",
+        ),
         pytest.param("Job violates accounting/QOS policy (job submit limit, user's size)", "limit", id="limit"),
         pytest.param("sbatch: error: invalid partition specified: nosuch", "permanent", id="permanent"),
         pytest.param("slurm_load_jobs error: Invalid job id specified", "gone", id="gone"),

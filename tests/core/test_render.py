@@ -34,7 +34,9 @@ def test_a_directive_is_written_only_where_its_value_is_set() -> None:
         pytest.param({"walltime": "36h"}, ["--time=1-12:00:00"], id="walltime"),
         pytest.param({"queue": "a b"}, ["--partition='a b'"], id="quoted"),
         pytest.param({"priority": -5}, ["--nice=5"], id="priority"),
-        pytest.param({"nodes": 2, "ranks": 8, "gpu": 1}, ["--gpus=1", "--nodes=2", "--ntasks=8"], id="in-the-order-of-the-file"),
+        pytest.param(
+            {"nodes": 2, "ranks": 8, "gpu": 1}, ["--gpus=1", "--nodes=2", "--ntasks=8"], id="in-the-order-of-the-file"
+        ),
         pytest.param({"gpu": 0}, [], id="no-gpu-is-not-written"),
         pytest.param({"preemptible": False}, [], id="false-is-not-asked-for"),
     ],
@@ -173,7 +175,7 @@ def test_many_ids_travel_in_one_command() -> None:
     ],
 )
 def test_a_job_s_folder_has_a_plain_name_whatever_the_task_s(name: str, folder: str) -> None:
-    job = placed(toy(), job_of({"command": "true", "name": name}), "/ws")
+    job = placed(job_of({"command": "true", "name": name}), "/ws")
     assert job.directory == f"/ws/r1/{folder}"
 
 
@@ -181,7 +183,14 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
     task = {
         "steps": [
             "echo hello | wc -c",
-            {"argv": ["a", "b c"], "env": {"X": "1 2"}, "workdir": "sub", "stdin": "in", "stdout": "out file", "stderr": "err"},
+            {
+                "argv": ["a", "b c"],
+                "env": {"X": "1 2"},
+                "workdir": "sub",
+                "stdin": "in",
+                "stdout": "out file",
+                "stderr": "err",
+            },
             {"argv": ["may-fail"], "ignore_error": True},
         ],
         "env": {"K": "v w"},
@@ -228,15 +237,22 @@ def test_a_workspace_is_expanded_by_the_target_s_shell(workspace: str, path: str
     done = subprocess.run(
         ["sh", "-c", f"printf %s {expand_workspace(workspace)}"],
         env={"HOME": "/home/me", "USER": "it's me", "PATH": os.environ["PATH"]},
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == path
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_workspace_with_a_variable_that_is_not_set_is_an_error_that_names_it() -> None:
     done = subprocess.run(
-        ["sh", "-c", f"echo {expand_workspace('$SCRATCH/x')}"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
-    )  # fmt: skip
+        ["sh", "-c", f"echo {expand_workspace('$SCRATCH/x')}"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert "SCRATCH: is not set on the target" in done.stderr

@@ -13,9 +13,11 @@ from adapter.errors import TaskError
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
 keys = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,7}", fullmatch=True)
-paths = st.lists(st.from_regex(r"[a-z *.-]{1,6}", fullmatch=True).filter(lambda part: part not in {"..", "."}), min_size=1, max_size=3).map(
-    "/".join
-)
+paths = st.lists(
+    st.from_regex(r"[a-z *.-]{1,6}", fullmatch=True).filter(lambda part: part not in {"..", "."}),
+    min_size=1,
+    max_size=3,
+).map("/".join)
 environments = st.dictionaries(keys, words, max_size=3)
 optional_paths = st.none() | paths
 
@@ -30,8 +32,17 @@ steps = st.one_of(
     st.lists(words, min_size=1, max_size=3),
     st.builds(
         lambda own, rest: {**own, **rest},
-        st.builds(lambda argv: {"argv": argv}, st.lists(words, min_size=1, max_size=3)) | st.builds(lambda text: {"shell": text}, words),
-        documents(env=environments, workdir=paths, stdin=paths, stdout=paths, stderr=paths, image=words, ignore_error=st.booleans()),
+        st.builds(lambda argv: {"argv": argv}, st.lists(words, min_size=1, max_size=3))
+        | st.builds(lambda text: {"shell": text}, words),
+        documents(
+            env=environments,
+            workdir=paths,
+            stdin=paths,
+            stdout=paths,
+            stderr=paths,
+            image=words,
+            ignore_error=st.booleans(),
+        ),
     ),
 )
 resources = documents(
@@ -60,9 +71,14 @@ tasks = st.builds(
         stdout=paths,
         stderr=paths,
         inputs=st.lists(paths, max_size=3, unique=True).map(
-            lambda targets: [{"to": target, "content": target} if n % 2 else {"to": target, "path": "/x", "link": n > 1} for n, target in enumerate(targets)]
+            lambda targets: [
+                {"to": target, "content": target} if n % 2 else {"to": target, "path": "/x", "link": n > 1}
+                for n, target in enumerate(targets)
+            ]
         ),
-        outputs=st.lists(paths | st.builds(lambda path, to: {"path": path, "to": to, "optional": True}, paths, paths), max_size=3),
+        outputs=st.lists(
+            paths | st.builds(lambda path, to: {"path": path, "to": to, "optional": True}, paths, paths), max_size=3
+        ),
         resources=resources,
         image=words,
         tags=environments,
@@ -91,7 +107,9 @@ def test_what_is_not_set_is_not_written_down() -> None:
     [
         pytest.param("a | b", Step(shell="a | b"), id="text-is-for-the-shell"),
         pytest.param(["a", 3], Step(argv=("a", "3")), id="a-list-is-words"),
-        pytest.param({"argv": ["a"], "env": {"N": 3, "T": True}}, Step(argv=("a",), env={"N": "3", "T": "true"}), id="texts"),
+        pytest.param(
+            {"argv": ["a"], "env": {"N": 3, "T": True}}, Step(argv=("a",), env={"N": "3", "T": "true"}), id="texts"
+        ),
         pytest.param({"shell": "", "ignore_error": True}, Step(shell="", ignore_error=True), id="empty-shell-text"),
     ],
 )
@@ -113,7 +131,11 @@ def test_resources_take_units_and_keep_bytes_and_seconds() -> None:
 
 def test_an_input_goes_under_its_own_name_unless_told_otherwise() -> None:
     task = task_from({"command": "true", "inputs": ["/data/a.txt", "dir/sub/", {"path": "x/y", "to": "z"}]})
-    assert [(item.path, item.to) for item in task.inputs] == [("/data/a.txt", "a.txt"), ("dir/sub/", "sub"), ("x/y", "z")]
+    assert [(item.path, item.to) for item in task.inputs] == [
+        ("/data/a.txt", "a.txt"),
+        ("dir/sub/", "sub"),
+        ("x/y", "z"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -125,25 +147,49 @@ def test_an_input_goes_under_its_own_name_unless_told_otherwise() -> None:
         pytest.param({"command": {"argv": ["a"], "shell": "a"}}, "a step is either argv", id="both"),
         pytest.param({"command": {"env": {}}}, "a step is either argv", id="neither"),
         pytest.param({"command": "a", "name": ""}, "is empty or holds a control character", id="empty-name"),
-        pytest.param({"command": "a", "name": "a\nb"}, r"'a\\nb' is empty or holds a control character", id="newline-in-name"),
+        pytest.param(
+            {"command": "a", "name": "a\nb"}, r"'a\\nb' is empty or holds a control character", id="newline-in-name"
+        ),
         pytest.param({"command": "a", "name": "a\x1b[2J"}, "control character", id="escape-in-name"),
         pytest.param({"command": "a", "name": "a\ud800"}, "control character|surrogate", id="half-a-character-in-name"),
         pytest.param({"command": "a", "stdout": "/etc/passwd"}, "inside the work folder", id="absolute-stdout"),
         pytest.param({"command": "a", "stdin": "../x"}, "inside the work folder", id="stdin-climbs-out"),
         pytest.param({"command": "a", "stderr": ""}, "inside the work folder", id="empty-stderr"),
-        pytest.param({"command": "a", "inputs": [{"path": "a", "to": "../b"}]}, "input '../b' must be", id="input-climbs-out"),
-        pytest.param({"command": "a", "inputs": [{"path": "a", "to": "/b"}]}, "input '/b' must be", id="absolute-input"),
+        pytest.param(
+            {"command": "a", "inputs": [{"path": "a", "to": "../b"}]}, "input '../b' must be", id="input-climbs-out"
+        ),
+        pytest.param(
+            {"command": "a", "inputs": [{"path": "a", "to": "/b"}]}, "input '/b' must be", id="absolute-input"
+        ),
         pytest.param({"command": "a", "inputs": ["/"]}, "input '' must be", id="the-root-folder"),
         pytest.param({"command": "a", "inputs": ["x/..", "y"]}, r"input '\.\.' must be", id="a-parent-folder"),
-        pytest.param({"command": "a", "inputs": ["x/f", "y/f"]}, "puts two inputs at 'f'", id="two-inputs-at-one-place"),
-        pytest.param({"command": "a", "inputs": [{"to": "b"}]}, "needs either a path or a content", id="input-of-nothing"),
-        pytest.param({"command": "a", "inputs": [{"to": "b", "path": "c", "content": "d"}]}, "either a path or a content", id="input-of-both"),
-        pytest.param({"command": "a", "inputs": [{"to": "b", "content": "d", "link": True}]}, "cannot link to literal content", id="link-to-content"),
-        pytest.param({"command": "a", "outputs": ["a/../../b"]}, "output .* must be a path inside", id="output-climbs-out"),
+        pytest.param(
+            {"command": "a", "inputs": ["x/f", "y/f"]}, "puts two inputs at 'f'", id="two-inputs-at-one-place"
+        ),
+        pytest.param(
+            {"command": "a", "inputs": [{"to": "b"}]}, "needs either a path or a content", id="input-of-nothing"
+        ),
+        pytest.param(
+            {"command": "a", "inputs": [{"to": "b", "path": "c", "content": "d"}]},
+            "either a path or a content",
+            id="input-of-both",
+        ),
+        pytest.param(
+            {"command": "a", "inputs": [{"to": "b", "content": "d", "link": True}]},
+            "cannot link to literal content",
+            id="link-to-content",
+        ),
+        pytest.param(
+            {"command": "a", "outputs": ["a/../../b"]}, "output .* must be a path inside", id="output-climbs-out"
+        ),
         pytest.param({"command": "a", "outputs": ["/b"]}, "output '/b' must be", id="absolute-output"),
         pytest.param({"command": "a", "resources": {"ram": 5}}, "like 2 GiB", id="ram-without-unit"),
         pytest.param({"command": "a", "resources": {"walltime": "12:30"}}, "like 90m", id="doubtful-walltime"),
-        pytest.param({"command": "a", "env": {"A B": "x"}}, "'A B' is not a name for an environment variable", id="env-name-with-a-space"),
+        pytest.param(
+            {"command": "a", "env": {"A B": "x"}},
+            "'A B' is not a name for an environment variable",
+            id="env-name-with-a-space",
+        ),
         pytest.param({"command": "a", "env": {"A;rm": "x"}}, "is not a name", id="env-name-that-is-a-command"),
         pytest.param({"command": {"shell": "a", "env": {"1A": "x"}}}, "is not a name", id="env-name-of-a-step"),
     ],

@@ -72,7 +72,9 @@ def test_a_value_is_written_as(value: object, text: str) -> None:
         pytest.param("{{ 1 / value }}", 0, "division by zero", id="arithmetic"),
     ],
 )
-def test_a_value_that_cannot_be_written_is_an_error_that_quotes_the_template(text: str, value: object, message: str) -> None:
+def test_a_value_that_cannot_be_written_is_an_error_that_quotes_the_template(
+    text: str, value: object, message: str
+) -> None:
     with pytest.raises(RenderError, match=message) as caught:
         rendered(text, value=value)
     assert text in str(caught.value)
@@ -207,7 +209,7 @@ def test_a_template_that_defeats_the_quoting_is_found(text: str) -> None:
         pytest.param("cmd --ids={{ names | join(',') }}", id="joined"),
         pytest.param("cmd {{ env | flags('--env') }}", id="flags"),
         pytest.param("cmd {{ count }}", id="number"),
-        pytest.param("cmd \"$HOME\"/{{ name }}", id="beside-quotes"),
+        pytest.param('cmd "$HOME"/{{ name }}', id="beside-quotes"),
         pytest.param("{% if name %}cmd {{ name }}{% endif %}", id="in-a-condition"),
         pytest.param("cmd {{ shell }}", id="a-raw-value"),
     ],

@@ -97,7 +97,9 @@ def test_a_length_of_time_nobody_can_read_is_refused_with_an_example(text: str) 
         pytest.param("ceil", 0.1, 1, id="ceil"),
     ],
 )
-def test_a_filter_writes_a_scheduler_s_unit_and_never_less_than_was_asked(name: str, value: float, text: object) -> None:
+def test_a_filter_writes_a_scheduler_s_unit_and_never_less_than_was_asked(
+    name: str, value: float, text: object
+) -> None:
     assert units.FILTERS[name](value) == text
 
 

@@ -1,4 +1,4 @@
-"""The job's wrapper in templates/batch.yaml, run by real shells as a scheduler would run it: in a session of its own."""
+"""The job's wrapper in templates/batch.yaml, run by real shells as a scheduler runs it: in a session of its own."""
 
 from __future__ import annotations
 
@@ -35,9 +35,13 @@ class Place:
     def start(self, shell: str = "sh", job_id: str = "7", **more: Any) -> Process:
         more.setdefault("start_new_session", True)
         return subprocess.Popen(
-            [shell, str(self.script)], env={**os.environ, "TOY_ID": job_id}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
-        )  # fmt: skip
+            [shell, str(self.script)],
+            env={**os.environ, "TOY_ID": job_id},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **more,
+        )
 
     def run(self, shell: str = "sh", job_id: str = "7") -> int:
         process = self.start(shell, job_id)
@@ -56,7 +60,9 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[..., Place]:
-    return lambda task, **over: Place(tmp_path / "it's a job", task if isinstance(task, dict) else {"command": task}, **over)
+    return lambda task, **over: Place(
+        tmp_path / "it's a job", task if isinstance(task, dict) else {"command": task}, **over
+    )
 
 
 def until(holds: Callable[[], object], within_s: float = 10) -> bool:
@@ -108,7 +114,9 @@ def test_the_wrapper_ends_with_the_task_s_exit_code_and_writes_it_down(
     assert not (here.directory / "exit.part").exists()
 
 
-def test_the_exit_file_was_written_over_space_that_was_reserved_before_the_task_began(place: Callable[..., Place]) -> None:
+def test_the_exit_file_was_written_over_space_that_was_reserved_before_the_task_began(
+    place: Callable[..., Place],
+) -> None:
     here = place("wc -c <../exit.part")
     here.run()
     assert int(here.read("stdout")) == 513
@@ -141,9 +149,16 @@ def test_an_ignored_error_in_the_last_step_is_success(place: Callable[..., Place
 def test_a_step_has_its_own_env_workdir_and_streams(place: Callable[..., Place]) -> None:
     steps = [
         "mkdir 'sub dir'; echo input >'sub dir/in put'",
-        {"shell": "pwd; cat; echo $X; echo err >&2", "env": {"X": "a  b"}, "workdir": "sub dir", "stdin": "in put", "stdout": "out", "stderr": "err"},
+        {
+            "shell": "pwd; cat; echo $X; echo err >&2",
+            "env": {"X": "a  b"},
+            "workdir": "sub dir",
+            "stdin": "in put",
+            "stdout": "out",
+            "stderr": "err",
+        },
         "pwd; echo ${X-unset}",
-    ]  # fmt: skip
+    ]
     here = place({"steps": steps})
     assert here.run() == 0
     work = here.directory / "work"
@@ -153,7 +168,7 @@ def test_a_step_has_its_own_env_workdir_and_streams(place: Callable[..., Place])
 
 
 HOSTILE = {
-    "QUOTES": "it's \"quoted\"",
+    "QUOTES": 'it\'s "quoted"',
     "COMMANDS": "$(touch oops) `touch oops`; touch oops & | > oops",
     "LINES": "first\n#SBATCH --uid=0\nEND-1\n",
     "UNICODE": "é 名 🎉",
@@ -164,8 +179,15 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_an_environment_with_hostile_values_arrives_as_it_was_and_runs_nothing(place: Callable[..., Place], shell: str) -> None:
-    here = place({"steps": [{"argv": ["env", "-0"]}, {"argv": ["printf", "%s\\0", *HOSTILE.values()], "stdout": "words"}], "env": HOSTILE})
+def test_an_environment_with_hostile_values_arrives_as_it_was_and_runs_nothing(
+    place: Callable[..., Place], shell: str
+) -> None:
+    here = place(
+        {
+            "steps": [{"argv": ["env", "-0"]}, {"argv": ["printf", "%s\\0", *HOSTILE.values()], "stdout": "words"}],
+            "env": HOSTILE,
+        }
+    )
     assert here.run(shell) == 0
     env = dict(entry.split("=", 1) for entry in here.read("stdout").split("\0") if "=" in entry)
     assert {key: env[key] for key in HOSTILE} == HOSTILE
@@ -208,9 +230,18 @@ def test_the_prologue_runs_before_the_steps_in_their_shell(place: Callable[..., 
     assert here.read("stdout") == "a module\n"
 
 
+KEEPS = {"end_processes": False}  # so that only the signal itself, or the watcher itself, can end what is there
+
+
+@pytest.mark.parametrize("values", [{}, KEEPS], ids=["and-ends-the-rest", "and-keeps-the-rest"])
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_term_reaches_the_whole_process_group_and_143_is_written(place: Callable[..., Place], shell: str) -> None:
-    here = place("sh -c 'trap \"echo grandchild >>told; exit\" TERM; touch ready; while :; do sleep 0.05; done'; echo not reached")
+def test_a_term_reaches_the_whole_process_group_and_143_is_written(
+    place: Callable[..., Place], shell: str, values: dict[str, bool]
+) -> None:
+    here = place(
+        "sh -c 'trap \"echo grandchild >>told; exit\" TERM; touch ready; while :; do sleep 0.05; done'; echo never",
+        values=values,
+    )
     process = here.start(shell)
     assert until((here.directory / "work" / "ready").exists)
     process.send_signal(signal.SIGTERM)
@@ -218,13 +249,21 @@ def test_a_term_reaches_the_whole_process_group_and_143_is_written(place: Callab
     assert process.returncode == 143
     assert here.report
     assert (here.report.exit_code, here.report.signal) == (143, 15)
-    assert here.read("work/told") == "grandchild\n"
     assert until(lambda: not session(process.pid)), session(process.pid)
+    assert here.read("work/told") == "grandchild\n"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_task_may_answer_a_signal_in_its_own_way_and_its_exit_code_counts(place: Callable[..., Place], shell: str) -> None:
-    here = place({"command": {"argv": ["sh", "-c", "trap 'echo saving; exit 9' USR1; touch ready; while :; do sleep 0.05; done"]}})
+def test_a_task_may_answer_a_signal_in_its_own_way_and_its_exit_code_counts(
+    place: Callable[..., Place], shell: str
+) -> None:
+    here = place(
+        {
+            "command": {
+                "argv": ["sh", "-c", "trap 'echo saving; exit 9' USR1; touch ready; while :; do sleep 0.05; done"]
+            }
+        }
+    )
     process = here.start(shell)
     assert until((here.directory / "work" / "ready").exists)
     os.killpg(process.pid, signal.SIGUSR1)
@@ -238,8 +277,10 @@ def test_without_a_group_of_its_own_only_the_task_gets_the_signal(place: Callabl
     here = place({"command": {"argv": ["sleep", "60"]}})
     parent = subprocess.Popen(
         ["sh", "-c", 'sh "$0" & echo $!; trap "echo hit" TERM; wait; echo parent goes on', str(here.script)],
-        env={**os.environ, "TOY_ID": "7"}, stdout=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        env={**os.environ, "TOY_ID": "7"},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
     assert parent.stdout
     wrapper = int(parent.stdout.readline())
     assert until(lambda: any("sleep 60" in line for line in session(parent.pid)))
@@ -289,9 +330,13 @@ def test_the_walltime_watcher_ends_the_whole_group_even_what_ignores_the_signal(
         assert here.report.reason is Reason.TIME_LIMIT
 
 
+@pytest.mark.parametrize("values", [{}, KEEPS], ids=["ends-the-rest", "keeps-the-rest"])
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_task_within_its_walltime_leaves_no_watcher_behind(place: Callable[..., Place], shell: str) -> None:
-    here = place({"command": "exit 3", "resources": {"walltime": 300}}, values={"watch_walltime": True}, supports=["walltime"])
+def test_a_task_within_its_walltime_leaves_no_watcher_behind(
+    place: Callable[..., Place], shell: str, values: dict[str, bool]
+) -> None:
+    task = {"command": "exit 3", "resources": {"walltime": 300}}
+    here = place(task, values={"watch_walltime": True, **values}, supports=["walltime"])
     assert here.run(shell) == 3  # run() waits until the session is empty
     assert here.report
     assert (here.report.exit_code, here.report.reason) == (3, None)

@@ -73,7 +73,7 @@ class DyingTransport(LocalTransport):
             die()
         return completed
 
-    async def get(self, downloads: Sequence[Download]) -> list[list[str]]:
+    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
         if self._point == "before_collect":
             die()
         if self._point == "inside_collect":

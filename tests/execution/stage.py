@@ -40,7 +40,9 @@ class Clock:
 
 
 def slurm(**over: Any) -> Backend:
-    batch, own = (yaml.safe_load((TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("batch", "slurm"))
+    batch, own = (
+        yaml.safe_load((TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("batch", "slurm")
+    )
     return backend_from(merge(merge(batch, own), over), name="slurm", lineage=("slurm", "batch"))
 
 
@@ -59,8 +61,8 @@ ENDLESS = ["PENDING|0|None", "RUNNING|0|None"]
 class Slurm:
     """Every job shows its ``path``, a row a poll, the last one for ever; ``None`` is a poll that does not show it.
 
-    ``refusals``: what the first submits of a task (by its index) are answered instead. ``monitor`` and ``kills``: the same
-    for the first questions and kills. ``leaves``: the exit file that a task leaves once its row says that it ended or it is gone.
+    ``refusals``: what the first submits of a task (by its index) are answered instead. ``monitor`` and ``kills``: the
+    same for the first questions and kills. ``leaves``: the exit file that a task leaves once it ended or is gone.
     """
 
     path: Sequence[str | None] = tuple(WELL)
@@ -102,7 +104,13 @@ class Slurm:
 
     def make(self, directory: str, run: str, index: int) -> str:
         job_id = str(100 + len(self.jobs))
-        self.jobs[job_id] = {"index": index, "token": f"adapter-{run}-{index}-1", "directory": directory, "polls": 0, "killed": False}
+        self.jobs[job_id] = {
+            "index": index,
+            "token": f"adapter-{run}-{index}-1",
+            "directory": directory,
+            "polls": 0,
+            "killed": False,
+        }
         return f"{job_id}\n"
 
     def row(self, job_id: str) -> str | None:
@@ -165,7 +173,13 @@ def play(
     events: list[Event] = []
 
     async def story() -> Story:
-        executor = Executor(backend or slurm(), transport=scheduler.transport, journal=journal, clock=scheduler.clock, on_event=events.append)
+        executor = Executor(
+            backend or slurm(),
+            transport=scheduler.transport,
+            journal=journal,
+            clock=scheduler.clock,
+            on_event=events.append,
+        )
         async with executor, asyncio.timeout(20):
             run = await executor.submit(tasks)
             if during:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,7 +10,14 @@ import pytest
 from adapter.core.job import Job
 from adapter.core.state import Reason, State
 from adapter.core.task import task_from
-from adapter.errors import AuthenticationError, ConnectError, OutcomeUnknown, TaskError, TransportError, UnsupportedResource
+from adapter.errors import (
+    AuthenticationError,
+    ConnectError,
+    OutcomeUnknown,
+    TaskError,
+    TransportError,
+    UnsupportedResource,
+)
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
 from adapter.transports.base import Download, Upload
@@ -17,7 +25,9 @@ from adapter.transports.scripted import ScriptedTransport
 
 from .stage import ENDLESS, START, TIMED_OUT, UNKNOWN_ID, WELL, Slurm, play, said, slurm, tasks, until
 
-LIMIT = said("", "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)\n", 1)
+LIMIT = said(
+    "", "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)\n", 1
+)
 TRANSIENT = said("", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n", 1)
 REFUSED = said("", "sbatch: error: invalid partition specified: nosuch\n", 1)
 
@@ -39,7 +49,10 @@ def test_the_number_of_calls_does_not_grow_with_the_jobs(journal: Journal, count
     story = play(scheduler, journal, tasks(count))
     assert ends(story.jobs) == [DONE] * count
     runs = scheduler.transport.runs
-    kinds = [sorted({command.split()[0] if command[0] != "#" else " ".join(command.split()[:2]) for command in run}) for run in runs]
+    kinds = [
+        sorted({command.split()[0] if command[0] != "#" else " ".join(command.split()[:2]) for command in run})
+        for run in runs
+    ]
     poll = ["# probe", "squeue"]
     assert kinds == [["# prepare", "sbatch"], *[["sbatch"]] * submits, poll, poll, poll, ["sacct"]]
     assert [len(run) for run in runs[1:]] == [*[min(count, 100)] * submits, 2, 2, 2, 1]
@@ -58,9 +71,11 @@ def test_an_idle_poll_gets_rarer_up_to_its_bound_and_quick_again_when_something_
     scheduler = Slurm(path=[*["RUNNING|0|None"] * 12, "COMPLETED|0|None"])
     asked: list[float] = []
     transport, squeue = scheduler.transport, scheduler.squeue
-    transport.rules.insert(0, ("^squeue --noheader", lambda command: (asked.append(scheduler.clock.now()), squeue(command))[1]))
+    transport.rules.insert(
+        0, ("^squeue --noheader", lambda command: (asked.append(scheduler.clock.now()), squeue(command))[1])
+    )
     play(scheduler, journal, tasks(), slurm(limits={"poll_seconds": [1, 5]}))
-    gaps = [round(later - earlier, 2) for earlier, later in zip(asked, asked[1:], strict=False)]
+    gaps = [round(later - earlier, 2) for earlier, later in pairwise(asked)]
     assert gaps[:6] == pytest.approx([1, 1.5, 2.25, 3.375, 5, 5], abs=0.51)  # looks every half a second
     assert max(gaps) <= 5.5
 
@@ -80,7 +95,9 @@ def test_a_submit_that_fails_without_known_words_is_refused_with_its_exit_code(j
     assert story.jobs[0].message == "the scheduler refused it: exit code 42, and no word"
 
 
-def test_after_a_transient_error_the_job_is_looked_for_by_its_token_twice_before_it_is_repeated(journal: Journal) -> None:
+def test_after_a_transient_error_the_job_is_looked_for_by_its_token_twice_before_it_is_repeated(
+    journal: Journal,
+) -> None:
     scheduler = Slurm(refusals={1: [TRANSIENT]})
     story = play(scheduler, journal, tasks())
     assert ends(story.jobs) == [DONE]
@@ -125,7 +142,7 @@ def test_a_limit_is_waited_for_with_growing_pauses_and_no_search(journal: Journa
     story = play(scheduler, journal, tasks())
     assert ends(story.jobs) == [DONE]
     times = [at - START for at, _ in scheduler.submitted]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert [0.9 * 2**n <= gap <= 1.1 * 2**n + 0.5 for n, gap in enumerate(gaps)] == [True] * 4, gaps
     assert scheduler.transport.commands("^squeue --me") == []
     assert story.jobs[0].submit_try == 5
@@ -156,7 +173,9 @@ def test_a_refused_login_of_the_monitor_stops_all_work_and_judges_no_job(journal
         pytest.param("7\n8\n", "holds two job ids, 7 and 8", id="two-job-ids"),
     ],
 )
-def test_an_answer_without_one_clear_job_id_is_never_repeated_and_ends_as_lost(journal: Journal, answer: str, message: str) -> None:
+def test_an_answer_without_one_clear_job_id_is_never_repeated_and_ends_as_lost(
+    journal: Journal, answer: str, message: str
+) -> None:
     scheduler = Slurm(refusals={1: [answer]})
     story = play(scheduler, journal, tasks(2))
     assert ends(story.jobs) == [(State.LOST, Reason.SUBMIT_UNKNOWN), DONE]
@@ -194,12 +213,14 @@ def test_a_submit_whose_answer_was_lost_on_the_way_makes_exactly_one_job(journal
     assert len(scheduler.jobs) == len(scheduler.submitted) == 3
 
 
-def test_a_machine_that_cannot_be_reached_is_tried_again_with_growing_pauses_and_nothing_is_lost(journal: Journal) -> None:
+def test_a_machine_that_cannot_be_reached_is_tried_again_with_growing_pauses_and_nothing_is_lost(
+    journal: Journal,
+) -> None:
     scheduler = Slurm(refusals={1: [ConnectError("no route")] * 4})
     times: list[float] = []
     story = play(scheduler, journal, tasks(2))
     times = [at for at, index in scheduler.submitted if index == 1]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert ends(story.jobs) == [DONE] * 2
     assert len(scheduler.jobs) == 2
     assert len(story.said("site_down")) == 4
@@ -219,9 +240,16 @@ def test_a_machine_that_was_never_reached_is_given_up_in_the_end(journal: Journa
 def test_a_workspace_that_cannot_be_made_is_told_with_the_target_s_words(journal: Journal) -> None:
     class Full(ScriptedTransport):
         def _step(self, command: str) -> Any:
-            return said("", "mkdir: cannot create directory: Disk quota exceeded\n", 73) if command.startswith("# prepare") else super()._step(command)
+            return (
+                said("", "mkdir: cannot create directory: Disk quota exceeded\n", 73)
+                if command.startswith("# prepare")
+                else super()._step(command)
+            )
 
-    with pytest.raises(TransportError, match="cannot use the workspace ~/.adapter of backend slurm: mkdir: cannot create directory: Disk quota"):
+    with pytest.raises(
+        TransportError,
+        match=r"cannot use the workspace ~/\.adapter of backend slurm: mkdir: cannot create directory: Disk quota",
+    ):
         play(Slurm(transport=Full()), journal, tasks())
 
 
@@ -256,7 +284,10 @@ def test_garbage_around_the_monitor_s_rows_disturbs_no_job_and_is_told_once(jour
     scheduler.transport.rules.insert(0, ("^squeue --noheader", noisy))
     story = play(scheduler, journal, tasks(3))
     assert ends(story.jobs) == [DONE] * 3
-    assert story.said("unreadable_line")[0] == "a line of the monitor's answer fits no pattern: '*** maintenance on Sunday ***'"
+    assert (
+        story.said("unreadable_line")[0]
+        == "a line of the monitor's answer fits no pattern: '*** maintenance on Sunday ***'"
+    )
     assert len(story.said("unreadable_line")) == 3
 
 
@@ -321,7 +352,9 @@ def test_accounting_that_is_switched_off_is_not_asked_again(journal: Journal) ->
 def test_accounting_that_is_down_for_a_moment_is_asked_again(journal: Journal) -> None:
     scheduler = Slurm(path=["RUNNING|0|None", None], leaves={1: "exit_code 0"})
     answers = [said("", "Sending PersistInit msg: Connection refused\n", 1)]
-    scheduler.transport.rules.insert(0, ("^sacct", lambda command: answers.pop() if answers else "100|TIMEOUT|0:0|3|00:01|\n"))
+    scheduler.transport.rules.insert(
+        0, ("^sacct", lambda command: answers.pop() if answers else "100|TIMEOUT|0:0|3|00:01|\n")
+    )
     story = play(scheduler, journal, tasks())
     assert ends(story.jobs) == [(State.FAILED, Reason.TIME_LIMIT)]
 
@@ -404,11 +437,15 @@ def test_a_refused_kill_is_told_and_repeated_some_seconds_later(journal: Journal
 
     scheduler = Slurm(path=ENDLESS, kills=[said("", "scancel: error: Unable to contact slurm controller\n", 1)] * 2)
     scancel = scheduler.scancel
-    scheduler.transport.rules.insert(0, ("^scancel", lambda command: (times.append(scheduler.clock.now()), scancel(command))[1]))
+    scheduler.transport.rules.insert(
+        0, ("^scancel", lambda command: (times.append(scheduler.clock.now()), scancel(command))[1])
+    )
     story = play(scheduler, journal, tasks(), None, kill)
     assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)]
-    assert story.said("kill_failed") == ["the kill command said: scancel: error: Unable to contact slurm controller"] * 2
-    assert [later - earlier >= 5 for earlier, later in zip(times, times[1:], strict=False)] == [True, True]
+    assert (
+        story.said("kill_failed") == ["the kill command said: scancel: error: Unable to contact slurm controller"] * 2
+    )
+    assert [later - earlier >= 5 for earlier, later in pairwise(times)] == [True, True]
 
 
 def test_a_job_that_outlives_its_kill_is_killed_harder_once(journal: Journal) -> None:
@@ -463,7 +500,9 @@ def test_no_more_jobs_than_max_tasks_are_with_the_scheduler_at_once(journal: Jou
     ("rate", "count", "at_least_s"),
     [pytest.param(3, 8, 120, id="three-a-minute"), pytest.param(0.5, 2, 120, id="one-in-two-minutes")],
 )
-def test_no_more_jobs_are_submitted_a_minute_than_the_site_allows(journal: Journal, rate: float, count: int, at_least_s: float) -> None:
+def test_no_more_jobs_are_submitted_a_minute_than_the_site_allows(
+    journal: Journal, rate: float, count: int, at_least_s: float
+) -> None:
     scheduler = Slurm()
     story = play(scheduler, journal, tasks(count), slurm(limits={"submit_per_minute": rate}))
     assert ends(story.jobs) == [DONE] * count
@@ -509,7 +548,9 @@ def test_more_than_the_machine_has_is_refused_whenever_it_is_submitted(journal: 
 # -- hostile tasks
 
 
-@pytest.mark.parametrize("name", ["it's", 'say "hi"', "$(touch oops)", "`id`", "é 名 🎉", "a|b;c&d", "--uid=0", "%j", "\\"])
+@pytest.mark.parametrize(
+    "name", ["it's", 'say "hi"', "$(touch oops)", "`id`", "é 名 🎉", "a|b;c&d", "--uid=0", "%j", "\\"]
+)
 def test_a_hostile_task_name_reaches_the_scheduler_as_it_is_and_disturbs_nothing(journal: Journal, name: str) -> None:
     scripts: list[str] = []
 
@@ -522,7 +563,11 @@ def test_a_hostile_task_name_reaches_the_scheduler_as_it_is_and_disturbs_nothing
     assert ends(story.jobs) == [DONE] * 2
     assert journal.jobs()[0].task.name == name
     step = next(script for script in scripts if "#SBATCH" in script)
-    (quoted,) = [line for line in shlex.split(step.split("( eval ")[1].split(" ) </dev/null")[0])[0].splitlines() if "--job-name" in line]
+    (quoted,) = [
+        line
+        for line in shlex.split(step.split("( eval ")[1].split(" ) </dev/null")[0])[0].splitlines()
+        if "--job-name" in line
+    ]
     assert shlex.split(quoted.removeprefix("#SBATCH ")) == [f"--job-name={name}"]
 
 
@@ -552,18 +597,20 @@ class Files(ScriptedTransport):
 
     bad: str = "/0002-"
 
-    async def put(self, uploads: Any) -> None:
+    async def put(self, uploads: Any, **where: Any) -> None:
         for upload in uploads:
             if self.bad in upload.target:
                 raise TransportError(f"cannot put {upload.path} at {upload.target}: No such file or directory")
-        await super().put(uploads)
+        await super().put(uploads, **where)
 
-    async def get(self, downloads: Any) -> list[list[str]]:
+    async def get(self, downloads: Any, **where: Any) -> list[list[str]]:
         for download in downloads:
             if "/0003-" in download.folder:
                 raise TransportError(f"cannot bring {download.folder}/{download.pattern}: Permission denied")
-        brought = await super().get(downloads)
-        return [[] if self.bad in download.folder else files for download, files in zip(downloads, brought, strict=True)]
+        brought = await super().get(downloads, **where)
+        return [
+            [] if self.bad in download.folder else files for download, files in zip(downloads, brought, strict=True)
+        ]
 
 
 def test_a_failing_put_fails_its_own_job_only_and_nothing_of_it_is_submitted(journal: Journal) -> None:
@@ -578,11 +625,11 @@ def test_a_connection_lost_while_inputs_are_put_one_by_one_revives_no_failed_job
     class Shaky(Files):
         calls = 0
 
-        async def put(self, uploads: Any) -> None:
+        async def put(self, uploads: Any, **where: Any) -> None:
             self.calls += 1
             if self.calls == 4:  # all at once, then t1, t2 and now t3
                 raise ConnectError("gone")
-            await super().put(uploads)
+            await super().put(uploads, **where)
 
     scheduler = Slurm(transport=Shaky())
     story = play(scheduler, journal, tasks(3, inputs=[{"content": "x", "to": "x"}]))
@@ -592,11 +639,14 @@ def test_a_connection_lost_while_inputs_are_put_one_by_one_revives_no_failed_job
 
 def test_inputs_travel_before_the_submit_to_the_work_folder(journal: Journal) -> None:
     scheduler = Slurm()
-    story = play(scheduler, journal, tasks(1, inputs=[{"path": "/data/a b", "to": "sub/x"}, {"content": "é", "to": "y"}]))
+    story = play(
+        scheduler, journal, tasks(1, inputs=[{"path": "/data/a b", "to": "sub/x"}, {"content": "é", "to": "y"}])
+    )
     work = f"/home/scripted/{story.run}/0001-t1/work"
     assert scheduler.transport.uploads == [
-        Upload(target=f"{work}/sub/x", path="/data/a b"), Upload(target=f"{work}/y", content="é".encode()),
-    ]  # fmt: skip
+        Upload(target=f"{work}/sub/x", path="/data/a b"),
+        Upload(target=f"{work}/y", content="é".encode()),
+    ]
 
 
 def test_missing_outputs_and_outputs_that_cannot_be_brought_are_reported_by_job(journal: Journal) -> None:
@@ -623,8 +673,12 @@ def test_a_requeued_job_runs_again_and_ends_once(journal: Journal) -> None:
     path = ["RUNNING|0|None", "PENDING|0|BeginTime", "RUNNING|0|None", "COMPLETED|0|None"]
     story = play(Slurm(path=path), journal, tasks())
     assert [(event.what, event.job.reason) for event in story.events if event.job] == [
-        ("queued", None), ("running", None), ("queued", Reason.REQUEUED), ("running", None), ("succeeded", None),
-    ]  # fmt: skip
+        ("queued", None),
+        ("running", None),
+        ("queued", Reason.REQUEUED),
+        ("running", None),
+        ("succeeded", None),
+    ]
 
 
 def test_an_unknown_id_in_an_answer_is_nobody_s_business(journal: Journal) -> None:

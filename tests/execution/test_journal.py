@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,37 @@ seconds = st.none() | st.floats(0, 1e10)
 wholes = st.none() | st.integers(0, 2**60)
 jobs = st.builds(
     Job,
-    run=texts, index=st.integers(1, 10**6), attempt=st.integers(1, 9),
-    task=st.just(task_from({"command": ["a", "é\n"], "resources": {"ram": "1 GiB", "preemptible": False}, "native": {"x": ["y"]}})),
-    state=st.sampled_from(State), reason=st.none() | st.sampled_from(Reason), message=texts, job_id=st.none() | texts,
-    directory=st.none() | texts, submit_try=st.integers(1, 9), submit_began=st.booleans(), exit_code=wholes, signal=wholes,
+    run=texts,
+    index=st.integers(1, 10**6),
+    attempt=st.integers(1, 9),
+    task=st.just(
+        task_from(
+            {"command": ["a", "é\n"], "resources": {"ram": "1 GiB", "preemptible": False}, "native": {"x": ["y"]}}
+        )
+    ),
+    state=st.sampled_from(State),
+    reason=st.none() | st.sampled_from(Reason),
+    message=texts,
+    job_id=st.none() | texts,
+    directory=st.none() | texts,
+    submit_try=st.integers(1, 9),
+    submit_began=st.booleans(),
+    exit_code=wholes,
+    signal=wholes,
     usage=st.builds(Usage, wall_s=seconds, user_s=seconds, system_s=seconds, cpu_s=seconds, peak_ram_bytes=wholes),
-    native_state=st.none() | texts, created_at=seconds, submitted_at=seconds, started_at=seconds, ended_at=seconds, left_since=seconds,
-    exit_seen_at=seconds, kill_requested_at=seconds, kill_sent_at=seconds, kill_escalated_at=seconds, collected=st.booleans(),
+    native_state=st.none() | texts,
+    created_at=seconds,
+    submitted_at=seconds,
+    started_at=seconds,
+    ended_at=seconds,
+    left_since=seconds,
+    exit_seen_at=seconds,
+    kill_requested_at=seconds,
+    kill_sent_at=seconds,
+    kill_escalated_at=seconds,
+    collected=st.booleans(),
     collect_problem=texts,
-)  # fmt: skip
+)
 
 
 @given(jobs)
@@ -41,8 +64,10 @@ def test_a_job_written_down_reads_back_as_itself(job: Job) -> None:
     assert job_from_record(json.loads(json.dumps(job_record(job)))) == job
 
 
-def run_of(name: str = "r1", **changes: Any) -> RunRecord:
-    record = RunRecord(id=name, name="my run", created_at=1.0, backend="toy", document={"name": "toy"}, lineage=("toy", "batch"))
+def run_of(id_: str = "r1", **changes: Any) -> RunRecord:
+    record = RunRecord(
+        id=id_, name="my run", created_at=1.0, backend="toy", document={"name": "toy"}, lineage=("toy", "batch")
+    )
     return replace(record, **changes)
 
 
@@ -75,7 +100,10 @@ def test_what_is_written_is_there_for_the_next_process(tmp_path: Path) -> None:
     first.close()
     second = Journal.open(tmp_path / "j")
     assert second.runs() == [run_of()]
-    assert second.jobs("r1") == [job_of(index=1), job_of(index=2, state=State.RUNNING, job_id="7", reason=Reason.REQUEUED)]
+    assert second.jobs("r1") == [
+        job_of(index=1),
+        job_of(index=2, state=State.RUNNING, job_id="7", reason=Reason.REQUEUED),
+    ]
     assert second.events("r1") == [(5.0, 2, "queued", "it is")]
     assert second.kill_requests("r1") == [None, 2]
     second.close()
@@ -88,7 +116,9 @@ def test_the_last_attempt_of_a_task_is_what_counts(journal: Journal) -> None:
 
 def test_a_run_with_a_job_to_end_or_files_to_bring_is_unfinished(journal: Journal) -> None:
     journal.add_run(run_of("done"), [job_of("done", state=State.FAILED, collected=True)])
-    journal.add_run(run_of("files"), [job_of("files", state=State.LOST), job_of("files", 2, state=State.KILLED, collected=True)])
+    journal.add_run(
+        run_of("files"), [job_of("files", state=State.LOST), job_of("files", 2, state=State.KILLED, collected=True)]
+    )
     journal.add_run(run_of("runs"), [job_of("runs", state=State.RUNNING)])
     assert sorted(journal.unfinished_runs()) == ["files", "runs"]
 
@@ -117,7 +147,8 @@ def test_a_run_is_found_by_its_id_its_beginning_or_its_name(journal: Journal, st
 
 
 @pytest.mark.parametrize(
-    ("start", "message"), [pytest.param("ab", "2 runs begin with 'ab'", id="ambiguous"), pytest.param("z", "there is no run 'z'", id="none")]
+    ("start", "message"),
+    [pytest.param("ab", "2 runs begin with 'ab'", id="ambiguous"), pytest.param("z", "there is no run 'z'", id="none")],
 )
 def test_a_run_that_is_not_clear_is_an_error_that_says_what_to_do(journal: Journal, start: str, message: str) -> None:
     for name in ("abc1", "abd1"):
@@ -143,6 +174,21 @@ def test_a_run_has_one_owner_until_it_is_released_dead_or_out_of_time(journal: J
     assert not claim("a", 43)
     journal.release("r1", "c")
     assert claim("a", 44)
+
+
+def test_of_many_who_claim_a_run_at_once_exactly_one_gets_it(tmp_path: Path) -> None:
+    journals = [Journal.open(tmp_path / "j") for _ in range(8)]
+    for number in range(20):
+        journals[0].add_run(run_of(f"r{number}"), [])
+
+    def claim(owner: int) -> list[bool]:
+        return [journals[owner].claim(f"r{number}", str(owner), 0, 30, lambda _: True) for number in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(claim, range(8)))
+    assert [sum(column) for column in zip(*answers, strict=True)] == [1] * 20
+    for each in journals:
+        each.close()
 
 
 def test_claiming_a_run_that_is_not_there_is_an_error(journal: Journal) -> None:

@@ -41,7 +41,10 @@ def left_behind(journal: Journal, *jobs: Job) -> str:
     """A run as a process that died left it."""
     backend = slurm()
     journal.add_run(
-        RunRecord(id="r1", name="n", created_at=START, backend="slurm", document=backend.document, lineage=backend.lineage), jobs
+        RunRecord(
+            id="r1", name="n", created_at=START, backend="slurm", document=backend.document, lineage=backend.lineage
+        ),
+        jobs,
     )
     return "r1"
 
@@ -93,7 +96,9 @@ def test_a_job_with_a_receipt_of_a_refusal_fails_with_its_words(journal: Journal
     scheduler = Slurm()
     directory = job().directory
     assert directory
-    scheduler.transport._receipts[directory, "submit.1"] = said("", "sbatch: error: invalid partition specified: x\n", 1)
+    scheduler.transport._receipts[directory, "submit.1"] = said(
+        "", "sbatch: error: invalid partition specified: x\n", 1
+    )
     (after,) = go_on(scheduler, journal)
     assert (after.state, after.reason) == (State.FAILED, Reason.SUBMIT_REFUSED)
     assert scheduler.submitted == []
@@ -161,7 +166,9 @@ def test_an_executor_that_stops_leaves_its_run_to_the_next(journal: Journal) -> 
     assert len(scheduler.submitted) == 3
 
 
-def test_a_run_that_another_live_process_drives_is_only_watched(journal: Journal, other: subprocess.Popen[bytes]) -> None:
+def test_a_run_that_another_live_process_drives_is_only_watched(
+    journal: Journal, other: subprocess.Popen[bytes]
+) -> None:
     left_behind(journal, job(submit_began=True, job_id="100", state=State.QUEUED))
     assert journal.claim("r1", owner(other.pid), START, 1e9, is_alive)
     scheduler = Slurm()
@@ -182,7 +189,9 @@ def test_a_run_that_another_live_process_drives_is_only_watched(journal: Journal
     assert scheduler.transport.runs == []
 
 
-def test_a_run_is_taken_over_once_the_process_that_drove_it_is_dead(journal: Journal, other: subprocess.Popen[bytes]) -> None:
+def test_a_run_is_taken_over_once_the_process_that_drove_it_is_dead(
+    journal: Journal, other: subprocess.Popen[bytes]
+) -> None:
     scheduler = Slurm()
     scheduler.make("/d", "r1", 1)
     left_behind(journal, job(submit_began=True, job_id="100", state=State.QUEUED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ def lacking(what: str) -> None:
     pytest.skip(f"LIVE TEST NOT RUN: {what}; `make test-live` installs and starts what it needs")
 
 
+@functools.cache
 def slurm_conf(cluster: str) -> str:
     """Return the configuration of the running Slurm *cluster* (``acct`` or ``nodb``)."""
     if shutil.which("sbatch") is None:
@@ -37,3 +39,16 @@ def slurm_conf(cluster: str) -> str:
     if asked.returncode != 0:
         lacking(f"the Slurm cluster {cluster} does not answer: {asked.stderr.strip()}")
     return conf
+
+
+@functools.cache
+def ssh_config() -> str:
+    """Return the client configuration for the running SSH servers; its hosts are in ``services/ssh.sh``."""
+    folder = Path(os.environ.get("ADAPTER_LIVE_DIR", "/var/tmp/adapter-live")) / "ssh" / "client"
+    config = folder / "config"
+    if not config.exists():
+        lacking("the SSH servers of the tests are not set up")
+    asked = subprocess.run(["ssh", "-F", config, "target", "true"], capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        lacking(f"the SSH server of the tests does not answer: {asked.stderr.strip()}")
+    return str(config)

@@ -1,63 +1,33 @@
-"""The table that every scheduler has to pass, on a real Slurm: once with accounting, once without."""
+"""The table that every scheduler has to pass, on a real Slurm: with accounting, without, and over SSH."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from adapter.config.load import load_backend
-from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.state import Reason, State
 from adapter.core.task import Output, Resources, Step, Task
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
-from adapter.transports.local import LocalTransport
 from tests.crash.story import assert_nothing_lost_or_doubled, crash, survive
 from tests.crash.victim import POINTS
 from tests.live.conftest import slurm_conf
+from tests.live.ways import WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.core.job import Job
-    from adapter.errors import CompletedCommand
+    from tests.live.ways import Way
 
-CLUSTERS = ["acct", "nodb"]
 SMALL = Resources(cpu=1, ram_bytes=50 * 1024**2)
-
-
-@dataclass
-class CountingTransport(LocalTransport):
-    """Keeps the text of every ``run``."""
-
-    conf: str = ""
-    runs: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__(environment={**os.environ, "SLURM_CONF": self.conf})
-
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        self.runs.append(stdin)
-        return await super().run(command, stdin=stdin, timeout_s=timeout_s)
-
-    def count(self, pattern: str) -> int:
-        return sum(bool(re.search(pattern, run)) for run in self.runs)
-
-
-def slurm(cluster: str, folder: Path, **changes: object) -> Backend:
-    loaded = load_backend("slurm").backend
-    accounting: dict[str, object] = {"result": None} if cluster == "nodb" else {}
-    document = merge(loaded.document, {"workspace": str(folder / "workspace"), **accounting, **changes})
-    return backend_from(document, name="slurm", lineage=loaded.lineage)
 
 
 def task(name: str, shell: str, *native: str, resources: Resources = SMALL, **rest: object) -> Task:
@@ -87,10 +57,9 @@ HELD, QUEUED = {"held"}, {"killed_queued"}
 KILLED_BY_US = ("held", "killed_queued", "killed_running", "killed_stubborn")
 
 
-async def run_table(cluster: str, folder: Path) -> dict[str, list[Job]]:
+async def run_table(way: Way, folder: Path) -> dict[str, list[Job]]:
     """Run the whole table at once; return the states that each job went through, the last one whole."""
-    conf = slurm_conf(cluster)
-    environment = {**os.environ, "SLURM_CONF": conf}
+    environment = way.environment
     failing = subprocess.run(
         ["sbatch", "--parsable", "--output=/dev/null", "--wrap", "exit 1"],
         env=environment, capture_output=True, text=True, check=True,
@@ -102,8 +71,7 @@ async def run_table(cluster: str, folder: Path) -> dict[str, list[Job]]:
     ]  # fmt: skip
     seen: dict[str, list[Job]] = {name: [] for name in TABLE}
     journal = Journal.open(folder / "journal.sqlite")
-    transport = CountingTransport(conf=conf)
-    async with Executor(slurm(cluster, folder), transport=transport, journal=journal) as executor:
+    async with Executor(way.backend(folder), transport=way.transport(), journal=journal) as executor:
         run = await executor.submit(tasks)
         acted = False
         async for jobs in executor.watch(run):
@@ -126,16 +94,16 @@ async def run_table(cluster: str, folder: Path) -> dict[str, list[Job]]:
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[Job]]]:
-    """Both clusters' tables, run at the same time: they mostly wait for a walltime."""
+    """The tables of all ways, run at the same time: they mostly wait for a walltime."""
 
-    async def both() -> list[dict[str, list[Job]]]:
-        runs = (run_table(cluster, tmp_path_factory.mktemp(cluster)) for cluster in CLUSTERS)
-        return await asyncio.wait_for(asyncio.gather(*runs), 300)
+    async def together() -> list[dict[str, list[Job]]]:
+        runs = (run_table(way, tmp_path_factory.mktemp(name)) for name, way in WAYS.items())
+        return await asyncio.wait_for(asyncio.gather(*runs), 400)
 
-    return dict(zip(CLUSTERS, asyncio.run(both()), strict=True))
+    return dict(zip(WAYS, asyncio.run(together()), strict=True))
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("way", list(WAYS))
 @pytest.mark.parametrize(
     ("name", "state", "reason", "exit_code", "signal_number"),
     [
@@ -159,59 +127,63 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list
     ],
 )
 def test_a_job_ends_as_it_did(
-    tables: dict[str, dict[str, list[Job]]], cluster: str, name: str, state: State, reason: Reason | None,
+    tables: dict[str, dict[str, list[Job]]], way: str, name: str, state: State, reason: Reason | None,
     exit_code: int | None, signal_number: int | None,
 ) -> None:  # fmt: skip
-    job = tables[cluster][name][-1]
+    job = tables[way][name][-1]
     assert (job.state, job.reason, job.exit_code, job.signal) == (state, reason, exit_code, signal_number)
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
-def test_a_job_over_its_walltime_failed_for_that(tables: dict[str, dict[str, list[Job]]], cluster: str) -> None:
-    job = tables[cluster]["time_limit"][-1]
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_job_over_its_walltime_failed_for_that(tables: dict[str, dict[str, list[Job]]], way: str) -> None:
+    job = tables[way]["time_limit"][-1]
     assert (job.state, job.reason) == (State.FAILED, Reason.TIME_LIMIT)
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("way", list(WAYS))
 @pytest.mark.parametrize("name", ["killed_running", "killed_stubborn"])
 def test_a_running_job_that_we_kill_is_killed_even_if_it_handles_the_signal(
-    tables: dict[str, dict[str, list[Job]]], cluster: str, name: str
+    tables: dict[str, dict[str, list[Job]]], way: str, name: str
 ) -> None:
-    job = tables[cluster][name][-1]
+    job = tables[way][name][-1]
     assert (job.state, job.reason) == (State.KILLED, Reason.KILLED_BY_USER)
 
 
-def test_out_of_memory_is_recognised_where_the_machine_enforces_it(tables: dict[str, dict[str, list[Job]]]) -> None:
-    job = tables["acct"]["out_of_memory"][-1]
+@pytest.mark.parametrize("way", [name for name, way in WAYS.items() if way.cluster == "acct"])
+def test_out_of_memory_is_recognised_where_the_machine_enforces_it(
+    tables: dict[str, dict[str, list[Job]]], way: str
+) -> None:
+    job = tables[way]["out_of_memory"][-1]
     assert (job.state, job.reason) == (State.FAILED, Reason.OUT_OF_MEMORY)
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
-def test_a_held_job_is_shown_as_held(tables: dict[str, dict[str, list[Job]]], cluster: str) -> None:
-    assert State.HELD in {job.state for job in tables[cluster]["held"]}
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_held_job_is_shown_as_held(tables: dict[str, dict[str, list[Job]]], way: str) -> None:
+    assert State.HELD in {job.state for job in tables[way]["held"]}
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
-def test_a_refusal_carries_the_schedulers_own_words(tables: dict[str, dict[str, list[Job]]], cluster: str) -> None:
-    assert "invalid partition specified: nosuch" in tables[cluster]["bad_partition"][-1].message
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_refusal_carries_the_schedulers_own_words(tables: dict[str, dict[str, list[Job]]], way: str) -> None:
+    assert "invalid partition specified: nosuch" in tables[way]["bad_partition"][-1].message
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
-def test_a_missing_output_is_said(tables: dict[str, dict[str, list[Job]]], cluster: str) -> None:
-    assert tables[cluster]["missing_output"][-1].collect_problem == "declared outputs are missing: nothing.txt"
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_missing_output_is_said(tables: dict[str, dict[str, list[Job]]], way: str) -> None:
+    assert tables[way]["missing_output"][-1].collect_problem == "declared outputs are missing: nothing.txt"
 
 
 def test_with_accounting_the_peak_of_memory_is_known(tables: dict[str, dict[str, list[Job]]]) -> None:
     assert (tables["acct"]["killed_running"][-1].usage.peak_ram_bytes or 0) > 0
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
-def test_200_jobs_travel_in_a_handful_of_batches(cluster: str, tmp_path: Path) -> None:
-    transport = CountingTransport(conf=slurm_conf(cluster))
+@pytest.mark.parametrize("name", ["acct", "nodb", "ssh"])
+def test_200_jobs_travel_in_a_handful_of_batches(name: str, tmp_path: Path) -> None:
+    way = WAYS[name]
+    transport = way.transport()
 
     async def burst() -> list[Job]:
         journal = Journal.open(tmp_path / "journal.sqlite")
-        async with Executor(slurm(cluster, tmp_path), transport=transport, journal=journal) as executor:
+        async with Executor(way.backend(tmp_path), transport=transport, journal=journal) as executor:
             run = await executor.submit([task(f"burst {n}", f"exit {n % 2}") for n in range(200)])
             return await asyncio.wait_for(executor.wait(run), 180)
 
@@ -221,27 +193,28 @@ def test_200_jobs_travel_in_a_handful_of_batches(cluster: str, tmp_path: Path) -
     assert submits == 2
     assert sum(run.count("squeue --noheader --states=all --Format=") for run in transport.runs) == polls
     results = transport.count("sacct")
-    assert results <= polls if cluster == "acct" else results == 0
+    assert results <= polls if way.cluster == "acct" else results == 0
     assert len(transport.runs) == 1 + submits + polls + results, "prepare, submits, polls, accounting: nothing else"
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("cluster", ["acct", "nodb"])
 def test_a_job_that_ended_and_was_purged_while_nobody_looked_is_judged_by_its_exit_file(
     cluster: str, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "SLURM_CONF": slurm_conf(cluster)}
+    way = WAYS[cluster]
+    environment = way.environment
 
     async def begin() -> tuple[str, list[Job]]:
-        transport = CountingTransport(conf=environment["SLURM_CONF"])
+        transport = way.transport()
         journal = Journal.open(tmp_path / "journal.sqlite")
-        async with Executor(slurm(cluster, tmp_path), transport=transport, journal=journal) as executor:
+        async with Executor(way.backend(tmp_path), transport=transport, journal=journal) as executor:
             run = await executor.submit([task("three", "exit 3"), task("zero", "exit 0")])
             return run, await executor.handed_over(run)
 
     async def finish(run: str) -> list[Job]:
-        transport = CountingTransport(conf=environment["SLURM_CONF"])
+        transport = way.transport()
         journal = Journal.open(tmp_path / "journal.sqlite")
-        async with Executor(slurm(cluster, tmp_path), transport=transport, journal=journal) as executor:
+        async with Executor(way.backend(tmp_path), transport=transport, journal=journal) as executor:
             executor.adopt(run)
             return await asyncio.wait_for(executor.wait(run), 120)
 
@@ -275,8 +248,7 @@ def test_a_scheduler_that_hangs_for_a_while_fails_no_job(tmp_path: Path) -> None
 
     async def hang() -> list[Job]:
         journal = Journal.open(tmp_path / "journal.sqlite")
-        transport = CountingTransport(conf=conf)
-        backend = slurm("nodb", tmp_path)
+        transport, backend = WAYS["nodb"].transport(), WAYS["nodb"].backend(tmp_path)
         async with Executor(
             backend, transport=transport, journal=journal, on_event=lambda e: said.append(e.what)
         ) as executor:

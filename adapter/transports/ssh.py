@@ -1,0 +1,240 @@
+"""Commands on a far machine through one SSH connection, with asyncssh. Keys, agent, jumps: as ``~/.ssh/config`` says.
+
+A command is repeated by nobody here. What certainly did not happen is a ConnectError, what may have is OutcomeUnknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from adapter.errors import AuthenticationError, CompletedCommand, ConnectError, OutcomeUnknown
+from adapter.transports.ssh_files import get_files, put_files
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from adapter.transports.base import Download, Upload
+
+CONNECT_TIMEOUT_S = 20.0  # for a server that accepts and never answers; ConnectTimeout in ~/.ssh/config wins
+ATTEMPT_INTERVAL_S = 2.0  # between two logins: sites ban hasty clients
+MOST_CHANNELS = 6  # sshd allows ten sessions a connection (MaxSessions); some are for others
+# A login shell loads what a site's profile sets up (modules, PATH); sh alone runs everywhere, also below csh and fish.
+LOGIN_SHELL = """sh -c 'command -v bash >/dev/null && exec bash -lc "exec sh -s"; exec sh -lc "exec sh -s"'"""
+
+
+class SshTransport:
+    """Runs commands on the host of a backend's ``connection``.
+
+    ``prompt`` is asked for passwords, passphrases and second factors (a text, and whether the answer may be seen);
+    ``None`` means that nobody is there to answer. ``options`` go to asyncssh as they are.
+    """
+
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        *,
+        prompt: Callable[[str, bool], str | None] | None = None,
+        on_progress: Callable[[str, int, int], None] | None = None,
+        **options: Any,
+    ) -> None:
+        """Nothing is opened before the first command."""
+        self.host: str = connection["host"]
+        self._login_shell = bool(connection.get("login_shell"))
+        self._options: dict[str, Any] = {
+            "keepalive_interval": 15,
+            "keepalive_count_max": 3,
+            **{asked: connection[name] for name, asked in _OPTIONS.items() if connection.get(name) is not None},
+            **options,
+        }
+        self._prompt = prompt
+        self.on_progress = on_progress
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._opening = asyncio.Lock()
+        self._channels = asyncio.Semaphore(int(connection.get("max_channels", MOST_CHANNELS)))
+        self._refused: AuthenticationError | None = None
+        self._tried_at = -ATTEMPT_INTERVAL_S
+        self.logins = 0
+        self.channels_opened = 0
+
+    # -- the door
+
+    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+        """Run *command* on the host; see :meth:`adapter.transports.base.Transport.run`."""
+        line = LOGIN_SHELL if self._login_shell and command == "sh -s" else command
+        async with self._channels:
+            connection = await self._connected()
+            process = await self._open(connection, line, harmless=bool(stdin))
+            collected: tuple[list[bytes], list[bytes]] = ([], [])
+            work = asyncio.create_task(_converse(process, stdin.encode(), collected))
+            try:
+                await asyncio.wait_for(work, timeout_s)
+            except TimeoutError as error:
+                partial = _completed(command, process, collected)
+                late = f"a command took longer than {timeout_s:g} s on {self.host}"
+                raise OutcomeUnknown(late, partial=partial) from error
+            except (asyncssh.Error, OSError) as error:
+                partial = _completed(command, process, collected)
+                raise OutcomeUnknown(f"the connection to {self.host} was lost: {error}", partial=partial) from error
+            finally:
+                process.close()
+        if process.exit_status is None and process.exit_signal is None:
+            partial = _completed(command, process, collected)
+            raise OutcomeUnknown(f"the connection to {self.host} was lost before the command's end", partial=partial)
+        return _completed(command, process, collected)
+
+    async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
+        """Put files on the host; see :meth:`adapter.transports.base.Transport.put`."""
+        await put_files(self, uploads, scratch)
+
+    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
+        """Bring files from the host; see :meth:`adapter.transports.base.Transport.get`."""
+        return await get_files(self, downloads, scratch)
+
+    @asynccontextmanager
+    async def sftp(self) -> AsyncIterator[asyncssh.SFTPClient]:
+        """Open a channel for files.
+
+        Raises:
+            ConnectError: it cannot be opened.
+        """
+        async with self._channels:
+            connection = await self._connected()
+            try:
+                client = await connection.start_sftp_client()
+            except (asyncssh.Error, OSError) as error:
+                raise ConnectError(f"cannot move files to or from {self.host}: {error}") from error
+            self.channels_opened += 1
+            async with client:
+                yield client
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened before the first command."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            with suppress(asyncssh.Error, OSError, TimeoutError):
+                await asyncio.wait_for(self._connection.wait_closed(), 5)
+            self._connection = None
+
+    # -- the connection
+
+    async def _open(self, connection: asyncssh.SSHClientConnection, line: str, *, harmless: bool) -> Any:
+        """Open a channel. *harmless*: a shell that waits for its script does nothing before the script is sent."""
+        try:
+            process = await connection.create_process(line, encoding=None)
+        except asyncssh.ChannelOpenError as error:
+            raise ConnectError(
+                f"{self.host} refuses a channel ({error.reason}); set connection.max_channels to what it allows"
+            ) from error
+        except (asyncssh.Error, OSError) as error:
+            self._connection = None
+            lost = ConnectError if harmless else OutcomeUnknown
+            raise lost(f"the connection to {self.host} was lost: {error}") from error
+        self.channels_opened += 1
+        return process
+
+    async def _connected(self) -> asyncssh.SSHClientConnection:
+        async with self._opening:
+            if self._refused is not None:
+                raise self._refused
+            if self._connection is None or self._connection.is_closed():
+                await asyncio.sleep(max(0.0, self._tried_at + ATTEMPT_INTERVAL_S - time.monotonic()))
+                self._tried_at = time.monotonic()
+                self._connection = await self._login()
+            return self._connection
+
+    async def _login(self) -> asyncssh.SSHClientConnection:
+        options = {"connect_timeout": CONNECT_TIMEOUT_S, **self._options}
+        try:
+            self.logins += 1
+            connecting = asyncssh.connect(self.host, client_factory=lambda: _Client(self._prompt), **options)
+            return await asyncio.wait_for(connecting, 300 if self._prompt else CONNECT_TIMEOUT_S + 10)
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise self._stop(
+                f"the host key of {self.host} cannot be verified: {error}. If it is new, look at its fingerprint and "
+                f"accept it once with `ssh {self.host}`; if it has changed, ask the site before you accept it"
+            ) from error
+        except asyncssh.PermissionDenied as error:
+            raise self._stop(
+                f"{self.host} does not let us in: {error.reason}. Try `ssh {self.host}`; "
+                "no further attempt is made, so that the site does not ban you"
+            ) from error
+        except (asyncssh.KeyImportError, asyncssh.ConfigParseError, ValueError) as error:
+            raise self._stop(f"the SSH set-up for {self.host} is wrong: {error}") from error
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            raise ConnectError(f"cannot reach {self.host}: {error or 'it does not answer'}") from error
+
+    def _stop(self, message: str) -> AuthenticationError:
+        self._refused = AuthenticationError(message)
+        return self._refused
+
+
+_OPTIONS = {"user": "username", "port": "port", "config": "config", "known_hosts": "known_hosts"}
+
+
+class _Client(asyncssh.SSHClient):
+    """Answers what a server asks while we log in."""
+
+    def __init__(self, prompt: Callable[[str, bool], str | None] | None) -> None:
+        self._prompt = prompt
+        self._asked = 0
+
+    def password_auth_requested(self) -> str | None:
+        """Ask for the password, three times at most."""
+        return self._ask("Password: ", seen=False)
+
+    def kbdint_auth_requested(self) -> str | None:
+        """Take part in keyboard-interactive authentication only where somebody can answer."""
+        return "" if self._prompt else None
+
+    def kbdint_challenge_received(
+        self,
+        name: str,
+        instructions: str,
+        lang: str,
+        prompts: Sequence[tuple[str, bool]],
+    ) -> list[str] | None:
+        """Ask what the server wants to know: a password, a second factor."""
+        answers = [self._ask(f"{instructions}{text}", seen=seen) for text, seen in prompts]
+        return None if None in answers else [answer or "" for answer in answers]
+
+    def _ask(self, text: str, *, seen: bool) -> str | None:
+        self._asked += 1
+        return self._prompt(text, seen) if self._prompt and self._asked <= 6 else None
+
+
+async def _converse(process: Any, stdin: bytes, collected: tuple[list[bytes], list[bytes]]) -> None:
+    readers = [_drain(process.stdout, collected[0]), _drain(process.stderr, collected[1])]
+    reading = asyncio.gather(*readers)
+    try:
+        with suppress(BrokenPipeError):  # it ended without reading all: its exit code tells
+            process.stdin.write(stdin)
+            await process.stdin.drain()
+            process.stdin.write_eof()
+        await reading
+        await process.wait_closed()
+    finally:
+        reading.cancel()
+
+
+async def _drain(stream: Any, into: list[bytes]) -> None:
+    while chunk := await stream.read(1 << 16):
+        into.append(chunk)
+
+
+def _completed(command: str, process: Any, collected: tuple[list[bytes], list[bytes]]) -> CompletedCommand:
+    code = process.exit_status if process.exit_status is not None else -1
+    out, err = (b"".join(chunks).decode("utf-8", "replace") for chunks in collected)
+    return CompletedCommand(command=command, exit_code=code, stdout=out, stderr=err)

@@ -1,0 +1,333 @@
+"""Files to and from a far machine, in bulk: what is there does not travel, nothing is half under its final name.
+
+Going up, content is kept once in a store (``SCRATCH/store``) under its SHA-256 and linked, read-only, to its place.
+Small files travel as one archive, large ones alone, and a large one that was interrupted goes on where it stopped.
+Coming down, everything asked for travels as one archive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import secrets
+import shlex
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Protocol, cast
+
+import asyncssh
+
+from adapter.core.frame import frame, unframe
+from adapter.errors import ConnectError, OutcomeUnknown, TransportError
+from adapter.transports.files import unpack_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from adapter.errors import CompletedCommand
+    from adapter.transports.base import Download, Upload
+
+SMALL = 1 << 20  # bytes; below, a file travels in the common archive
+TRANSFER_TIMEOUT_S = 600.0
+_MISSING = 3  # exit code of the placing step when content is not in the store yet
+
+
+class Link(Protocol):
+    """What is needed of the transport."""
+
+    host: str
+    on_progress: Callable[[str, int, int], None] | None
+
+    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+        """Run a command."""
+        ...
+
+    def sftp(self) -> AbstractAsyncContextManager[asyncssh.SFTPClient]:
+        """Open a channel for files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Something to be in the store: its name there, and where its bytes come from."""
+
+    key: str
+    size: int
+    path: Path | None
+    literal: bytes | None
+
+    def open(self) -> IO[bytes]:
+        """Return a reader of the bytes."""
+        return io.BytesIO(self.literal or b"") if self.path is None else self.path.open("rb")
+
+
+@dataclass(slots=True)
+class _Plan:
+    contents: dict[str, Content]
+    files: list[tuple[str, str]]  # key, target
+    links: list[tuple[str, str]]  # text, target
+    folders: set[str]
+
+
+async def put_files(link: Link, uploads: Sequence[Upload], scratch: str) -> None:
+    """Put *uploads* on the far machine, with its store in *scratch*.
+
+    Raises:
+        TransportError: something could not be put; the message names it.
+    """
+    plan = await asyncio.to_thread(_plan, uploads)
+    step = _place_step(plan, scratch)
+    placed = await _ask(link, step)
+    if placed.exit_code == _MISSING:
+        missing = _read_missing(placed.stdout)
+        await _send(link, [plan.contents[key] for key in missing], missing, scratch)
+        placed = await _ask(link, step)
+    if placed.exit_code != 0:
+        raise TransportError(f"cannot put files on {link.host}: {placed.words or f'exit code {placed.exit_code}'}")
+
+
+def _plan(uploads: Iterable[Upload]) -> _Plan:
+    plan = _Plan({}, [], [], set())
+    hashes: dict[str, Content] = {}
+    for upload in uploads:
+        if upload.link:
+            raise TransportError(f"cannot link {upload.target} to {upload.path}: the target is another machine")
+        source = Path(upload.path) if upload.path is not None else None
+        try:
+            if source is not None and source.is_dir():
+                _plan_folder(plan, source, upload.target, hashes)
+            else:
+                _plan_file(plan, source, upload.content, upload.target, hashes)
+        except OSError as error:
+            raise TransportError(f"cannot read {upload.path}: {error.strerror or error}") from error
+    return plan
+
+
+def _plan_folder(plan: _Plan, folder: Path, target: str, hashes: dict[str, Content]) -> None:
+    plan.folders.add(target)
+    for path in sorted(folder.rglob("*")):
+        there = f"{target}/{path.relative_to(folder).as_posix()}"
+        if path.is_symlink():
+            plan.links.append((str(path.readlink()), there))
+            plan.folders.add(str(PurePosixPath(there).parent))
+        elif path.is_dir():
+            plan.folders.add(there)
+        elif path.is_file():
+            _plan_file(plan, path, None, there, hashes)
+
+
+def _plan_file(plan: _Plan, path: Path | None, literal: bytes | None, target: str, hashes: dict[str, Content]) -> None:
+    known = hashes.get(str(path)) if path is not None else None
+    if known is None:
+        known = _content(path, literal or b"")
+        if path is not None:
+            hashes[str(path)] = known
+    plan.contents[known.key] = known
+    plan.files.append((known.key, target))
+    plan.folders.add(str(PurePosixPath(target).parent))
+
+
+def _content(path: Path | None, literal: bytes) -> Content:
+    if path is None:
+        return Content(hashlib.sha256(literal).hexdigest(), len(literal), None, literal)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    mark = ".x" if path.stat().st_mode & 0o100 else ""
+    return Content(digest + mark, path.stat().st_size, path, None)
+
+
+def _place_step(plan: _Plan, scratch: str) -> str:
+    """Return shell text that puts everything in its place from the store, or prints what the store lacks."""
+    store = shlex.quote(f"{scratch}/store")
+    lines = [
+        f"(umask 077 && mkdir -p {store}) && cd {store} || exit 1",
+        "lacking=0",
+        'has() { [ -f "$1" ] && return; lacking=1; part=0; [ ! -f "$1.part" ] || part=$(wc -c <"$1.part");'
+        ' echo "$1" $part; }',
+        *(f"has {key}" for key in plan.contents),
+        f"[ $lacking = 0 ] || exit {_MISSING}",
+        # where a link cannot be made (another file system) the content is copied, whole before it has its name
+        'place() { ln -f "$1" "$2" 2>/dev/null || { cp "$1" "$2.part" && mv -f "$2.part" "$2"; } || exit 1; }',
+    ]
+    folders = sorted(plan.folders)
+    for at in range(0, len(folders), 200):
+        lines.append(f"mkdir -p {' '.join(shlex.quote(folder) for folder in folders[at : at + 200])} || exit 1")
+    lines += [f"place {key} {shlex.quote(target)}" for key, target in plan.files]
+    lines += [f"ln -sfn {shlex.quote(text)} {shlex.quote(target)} || exit 1" for text, target in plan.links]
+    return "\n".join(lines)
+
+
+def _read_missing(stdout: str) -> dict[str, int]:
+    rows = (line.split() for line in stdout.splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2}
+
+
+async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], scratch: str) -> None:
+    small, large = [c for c in contents if c.size < SMALL], [c for c in contents if c.size >= SMALL]
+    bundle = f"{scratch}/store/bundle-{secrets.token_hex(6)}.part"
+    try:
+        async with link.sftp() as sftp:
+            for content in large:
+                await _send_one(link, sftp, content, parts[content.key], f"{scratch}/store/{content.key}.part")
+            if small:
+                archive = await asyncio.to_thread(_archive, small)
+                await _send_stream(link, sftp, archive, bundle, size=len(archive.getvalue()))
+    except (asyncssh.Error, OSError) as error:
+        interrupted = f"the transfer to {link.host} was interrupted: {error}; it goes on where it stopped"
+        raise ConnectError(interrupted) from error
+    kept = await _ask(link, _keep_step(scratch, bundle if small else None, [c.key for c in large]))
+    if kept.exit_code != 0:
+        raise TransportError(f"cannot keep files on {link.host}: {kept.words or f'exit code {kept.exit_code}'}")
+
+
+async def _send_one(link: Link, sftp: asyncssh.SFTPClient, content: Content, offset: int, target: str) -> None:
+    with content.open() as reader:
+        start = offset if offset <= content.size else 0
+        reader.seek(start)
+        await _send_stream(link, sftp, reader, target, size=content.size, start=start)
+
+
+async def _send_stream(  # noqa: PLR0913 (each is one fact about the transfer)
+    link: Link, sftp: asyncssh.SFTPClient, reader: IO[bytes], target: str, *, size: int, start: int = 0
+) -> None:
+    """Send what *reader* gives to *target* from byte *start* on, many blocks under way at once."""
+    mode = "r+b" if start else "wb"
+    async with sftp.open(target, mode, encoding=None) as file:
+        at, under_way = start, set[asyncio.Task[int]]()
+        while block := reader.read(1 << 18):
+            under_way.add(asyncio.create_task(file.write(block, at)))
+            at += len(block)
+            if len(under_way) >= 16:
+                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    each.result()
+                if link.on_progress and size >= SMALL:
+                    link.on_progress(target, at, size)
+        for each in under_way:
+            await each
+        await file.truncate(at)
+
+
+def _archive(contents: Sequence[Content]) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for content in contents:
+            entry = tarfile.TarInfo(f"{content.key}.part")
+            entry.size = content.size
+            with content.open() as reader:
+                archive.addfile(entry, reader)
+    buffer.seek(0)
+    return buffer
+
+
+def _keep_step(scratch: str, bundle: str | None, large: Sequence[str]) -> str:
+    """Return shell text that checks what arrived against its name and moves it into the store."""
+    lines = [
+        f"cd {shlex.quote(scratch + '/store')} || exit 1",
+        "sum() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }",
+        # the name is what the content must be: a transfer gone wrong never gets it
+        'keep() { name=${1%.part}; found=$(sum <"$1"); [ "${found%% *}" = "${name%.x}" ] || '
+        '{ rm -f "$1"; echo "$name arrived damaged" >&2; exit 1; }; '
+        'case $name in *.x) chmod 555 "$1" ;; *) chmod 444 "$1" ;; esac; mv -f "$1" "${2-.}/$name"; }',
+    ]
+    if bundle:
+        lines += [
+            f"mkdir {shlex.quote(bundle)}.d && cd {shlex.quote(bundle)}.d && tar -xf {shlex.quote(bundle)} || exit 1",
+            f"rm -f {shlex.quote(bundle)}",
+            'for part in *.part; do keep "$part" ..; done',
+            f"cd .. && rmdir {shlex.quote(bundle)}.d",
+        ]
+    lines += [f"keep {key}.part" for key in large]
+    return "\n".join(lines)
+
+
+# -- coming down
+
+
+async def get_files(link: Link, downloads: Sequence[Download], scratch: str) -> list[list[str]]:
+    """Bring *downloads* from the far machine as one archive; return what was written for each.
+
+    Raises:
+        TransportError: something could not be brought; the message names it.
+    """
+    folder = f"{scratch}/out-{secrets.token_hex(6)}"
+    packed = await _ask(link, _pack_step(downloads, folder))
+    if packed.exit_code != 0:
+        raise TransportError(f"cannot pack outputs on {link.host}: {packed.words}")
+    sizes = {int(row[0]): int(row[1]) for row in map(str.split, packed.stdout.splitlines()) if len(row) == 2}
+    written: list[list[str]] = [[] for _ in downloads]
+    if sizes:
+        with tempfile.TemporaryFile() as local:
+            await _fetch(link, f"{folder}/all", local, sum(sizes.values()))
+            at = 0
+            for number, size in sorted(sizes.items()):
+                written[number] = await asyncio.to_thread(unpack_here, _part(local, at, size), downloads[number])
+                at += size
+    await _ask(link, f"rm -rf {shlex.quote(folder)}")
+    return written
+
+
+def _pack_step(downloads: Sequence[Download], folder: str) -> str:
+    """Return shell text that packs each download's matches, appends the archive to one file, and prints its size."""
+    quoted = shlex.quote(folder)
+    lines = [f"(umask 077 && mkdir -p {quoted}) && cd {quoted} && : >all || exit 1"]
+    for number, download in enumerate(downloads):
+        lines += [
+            f"if cd {shlex.quote(download.folder)} 2>/dev/null; then",
+            f"  {_find(download.pattern)} >{quoted}/list; cd {quoted}",
+            f"  if [ -s list ]; then tar -C {shlex.quote(download.folder)} --null -T list -cf part || exit 1",
+            f'    echo {number} "$(($(wc -c <part)))"; cat part >>all || exit 1; rm part; fi; fi',
+        ]
+    return "\n".join(lines)
+
+
+def _find(pattern: str) -> str:
+    escaped = shlex.quote("./" + pattern.replace("\\", "\\\\").rstrip("/"))
+    if "**" in pattern:  # find's * crosses folders: more than what is asked for travels, and only that is unpacked
+        return f"find . -path {escaped.replace('**/', '*')} -print0"
+    depth = len(PurePosixPath(pattern).parts)
+    return f"find . -mindepth {depth} -maxdepth {depth} -path {escaped} -print0"
+
+
+async def _fetch(link: Link, path: str, local: IO[bytes], size: int) -> None:
+    try:
+        async with link.sftp() as sftp, sftp.open(path, "rb", encoding=None) as file:
+            at = 0
+            while at < size:
+                blocks = [(each, min(1 << 18, size - each)) for each in range(at, min(size, at + (1 << 22)), 1 << 18)]
+                for block in await asyncio.gather(*(file.read(length, start) for start, length in blocks)):
+                    local.write(cast("bytes", block))
+                at += sum(length for _, length in blocks)
+                if link.on_progress and size >= SMALL:
+                    link.on_progress(path, at, size)
+    except (asyncssh.Error, OSError) as error:
+        raise ConnectError(f"the transfer from {link.host} was interrupted: {error}") from error
+
+
+def _part(local: IO[bytes], start: int, size: int) -> IO[bytes]:
+    """Return *size* bytes of *local* from *start* on as a file of its own."""
+    part = tempfile.SpooledTemporaryFile(max_size=1 << 24)  # noqa: SIM115 (closed by whoever unpacks it)
+    local.seek(start)
+    while size > 0:
+        block = local.read(min(size, 1 << 20))
+        part.write(block)
+        size -= len(block)
+    part.seek(0)
+    return part
+
+
+async def _ask(link: Link, command: str) -> CompletedCommand:
+    """Run *command*, whose repetition does no harm, in a frame of its own; a lost answer is "not done yet" here."""
+    nonce = f"adapter-{secrets.token_hex(8)}"
+    try:
+        completed = await link.run("sh -s", stdin=frame([command], nonce), timeout_s=TRANSFER_TIMEOUT_S)
+    except OutcomeUnknown as error:
+        raise ConnectError(str(error)) from error
+    answer = unframe([command], nonce, completed.stdout, completed.stderr)[0]
+    if answer is None:
+        raise ConnectError(f"the shell of {link.host} ran nothing: {completed.words}")
+    return answer

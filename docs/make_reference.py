@@ -1,0 +1,440 @@
+"""Write the tables of the reference from the schemas and from the code's own dictionaries.
+
+``python docs/make_reference.py`` rewrites every marked part of ``reference-backend.md`` and ``reference-tasks.md``;
+with ``--check`` nothing is written, and the exit code is 1 if a file would change. A test compares them too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter.core.backend import ERROR_CLASSES
+from adapter.core.check import GROUPS
+from adapter.core.render import COMMAND_VARIABLES, FIND_VARIABLES, JOB_ID_VARIABLES, SCRIPT_VARIABLES, TASK_VARIABLES
+from adapter.core.state import Reason, State
+from adapter.core.template import FILTER_NAMES, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+HERE = Path(__file__).resolve().parent
+SCHEMAS = HERE.parent / "schemas"
+
+# What is in force where a key is left out. The schemas do not say it, because a file may get the key from its parents.
+DEFAULTS = {
+    "name": "the file's name without its ending",
+    "abstract": "`false`",
+    "connection": "`{kind: local}`",
+    "defaults": "none: what is not asked for is not written",
+    "submit.timeout": "`60s`",
+    "submit.job_id_inside": "none: the guard against two jobs in one folder is off",
+    "monitor.timeout": "`60s`",
+    "monitor.exit_code.decode": "`plain`",
+    "monitor.max_ids": "`500`",
+    "monitor.absent.gone_after": "`60s`",
+    "monitor.requeues": "`false`",
+    "result": "none: accounting is not asked",
+    "result.timeout": "`60s`",
+    "result.states": "those of `monitor`",
+    "result.exit_code.decode": "`plain`",
+    "result.max_ids": "`500`",
+    "find": "none: a submit in doubt ends as `lost`, never repeated",
+    "find.timeout": "`60s`",
+    "kill.timeout": "`60s`",
+    "kill.max_ids": "`500`",
+    "kill.escalate": "none",
+    "kill.escalate.timeout": "`60s`",
+    "limits.max_tasks": "no limit",
+    "limits.submit_per_minute": "no limit",
+    "limits.submit_batch": "`100`",
+    "limits.poll_seconds": "`[1, 30]`",
+    "limits.capacity": "no limit",
+    "queues": "none: the scheduler's own default",
+    "queues[].when": "fits every task",
+    "queues[].over": "`refuse`",
+    "logs.stdout": "`{{ stdout }}`",
+    "logs.stderr": "`{{ stderr }}`",
+}
+EXAMPLES = {
+    "format": "1",
+    "name": "cluster",
+    "summary": "Our cluster, from its login node",
+    "abstract": "true",
+    "defaults": "{cpu: 1, ram: 2 GiB, walltime: 30m}",
+    "supports": "[walltime, ram_limit]",
+    "limits.max_tasks": "200",
+    "limits.submit_per_minute": "600",
+    "limits.submit_batch": "50",
+    "queues[].name": "short",
+    "queues[].when": "walltime <= 3600",
+    "queues[].max": "{cpu: 64, ram: 256 GiB}",
+    "queues[].over": "clamp",
+    "directives.options": "{cpu: '--cpus-per-task={{ cpu | ceil }}'}",
+    "submit.command": "sbatch --parsable {{ script }}",
+    "submit.options": "{queue: '-q {{ queue }}'}",
+    "submit.timeout": "2m",
+    "submit.job_id": r"'^(?P<job_id>\d+)$'",
+    "monitor.command": "squeue --jobs={{ job_ids | join(',') }}",
+    "monitor.row": r"'^(?P<job_id>\d+) (?P<state>\w+)$'",
+    "monitor.states": "{running: [RUNNING], failed/time_limit: [TIMEOUT]}",
+    "monitor.reasons": "{held: [JobHeldUser]}",
+    "monitor.exit_codes": "{0: running, 1: gone}",
+    "monitor.exit_code.decode": "wait_status",
+    "monitor.exit_code.reasons": "{-29: time_limit}",
+    "monitor.max_ids": "200",
+    "monitor.absent.gone_after": "2m",
+    "monitor.requeues": "true",
+    "find.row": r"'^(?P<job_id>\d+) (?P<token>adapter-\S+)$'",
+    "kill.command": "scancel {{ job_ids | words }}",
+    "kill.escalate.after": "40s",
+    "kill.escalate.command": "scancel --signal=KILL {{ job_ids | words }}",
+    "logs.stdout": "'{{ stdout }}'",
+    "errors.transient": "[Socket timed out]",
+    "errors.limit": "[job submit limit]",
+    "errors.auth": "[Access denied]",
+    "errors.gone": "[Invalid job id specified]",
+    "errors.permanent": "[invalid partition]",
+    "version.command": "sbatch --version",
+    "version.pattern": r"'slurm (?P<version>[\d.]+)'",
+    "when[].use": "{monitor: {max_ids: 100}}",
+}
+# The schema's sentence, where what this version does has to be said with it.
+NOTES = {
+    "needs": "Looked for once, before anything leaves; what is missing is an error that names it.",
+    "connection.kind": "`ssh` is not proved yet: rely on `local`.",
+    "connection.host": "For `ssh`.",
+    "connection.user": "For `ssh`.",
+    "connection.port": "For `ssh`.",
+    "connection.login_shell": "For `ssh`.",
+    "connection.config": "For `ssh`.",
+    "connection.known_hosts": "For `ssh`.",
+    "connection.max_channels": "For `ssh`.",
+    "limits.max_tasks": "Counted by each `adapter` process for the jobs that it drives.",
+    "limits.submit_per_minute": "Counted by each `adapter` process.",
+    "limits.capacity": "Counted by each `adapter` process.",
+    "find.max_ids": "Accepted; one `find` always asks about all.",
+    "result.absent": "Accepted, without effect: that of `monitor` counts.",
+    "result.requeues": "Accepted, without effect: that of `monitor` counts.",
+}
+
+# One line for each filter: an example, the value it is tried with, and what it does.
+_VALUES: dict[str, Any] = {
+    "ram": 1_610_612_736, "walltime": 129_600, "cpu": 1.5, "name": "my run", "job_ids": ["7", "8"], "gpu": None,
+    "env": {"A": "x y"}, "steps": [{"image": "a"}, {"image": "a"}], "tags": {"b": "2"},
+}  # fmt: skip
+_FILTERS = {
+    "bytes": ("ram | bytes", "memory or disk in bytes, rounded up"),
+    "kib": ("ram | kib", "in units of 1024 bytes, rounded up"),
+    "mib": ("ram | mib", "in units of 1024² bytes, rounded up"),
+    "gib": ("ram | gib", "in units of 1024³ bytes, rounded up"),
+    "kb": ("ram | kb", "in units of 1000 bytes, rounded up"),
+    "mb": ("ram | mb", "in units of 1000² bytes, rounded up"),
+    "gb": ("ram | gb", "in units of 1000³ bytes, rounded up"),
+    "seconds": ("walltime | seconds", "time in seconds, rounded up"),
+    "minutes": ("walltime | minutes", "in minutes, rounded up"),
+    "hours": ("walltime | hours", "in hours, rounded up"),
+    "hms": ("walltime | hms", "as `HH:MM:SS`; the hours grow past two digits"),
+    "dhms": ("walltime | dhms", "as `D-HH:MM:SS`, without the days where there are none"),
+    "ceil": ("cpu | ceil", "rounded up to a whole number"),
+    "words": ("job_ids | words", "a list as quoted words with a space between"),
+    "flags": ("env | flags('--env')", "a map as one flag for each entry, quoted"),
+    "raw": ("name | raw", "without quotes: the visible exception"),
+    "concat": ("['out-', name] | concat", "texts put together to one word"),
+    "join": ("job_ids | join(',')", "a list as one word with something between"),
+    "default": ("gpu | default(0, true)", "another value where it is not set"),
+    "items": ("env | items | first | first", "key and value of each entry of a map, for `{% for %}`"),
+    "first": ("job_ids | first", "the first entry"),
+    "last": ("job_ids | last", "the last entry"),
+    "length": ("job_ids | length", "how many"),
+    "lower": ("name | upper | lower", "in small letters"),
+    "upper": ("name | upper", "in capitals"),
+    "replace": ("name | replace(' ', '_')", "one text for another"),
+    "trim": ("name | trim", "without white space around"),
+    "int": ("cpu | int", "as a whole number, cut off"),
+    "float": ("cpu | float", "as a number"),
+    "round": ("cpu | round | int", "rounded"),
+    "abs": ("cpu | abs", "without its sign"),
+    "map": ("steps | map(attribute='image') | words", "one thing of each entry"),
+    "select": ("job_ids | select | words", "the entries that pass"),
+    "reject": ("job_ids | reject | words", "the entries that do not"),
+    "sort": ("job_ids | sort | words", "sorted"),
+    "unique": ("steps | map(attribute='image') | unique | words", "without repeats"),
+}
+
+_REASONS = {
+    Reason.EXIT_CODE: "the task ended with an exit code that it does not allow",
+    Reason.SIGNAL: "the task was ended by a signal",
+    Reason.OUT_OF_MEMORY: "it used more memory than it was given",
+    Reason.TIME_LIMIT: "its walltime was over",
+    Reason.PREEMPTED: "it made room for another job",
+    Reason.NODE_FAILURE: "its machine failed",
+    Reason.DEPENDENCY: "what it waits for can never happen",
+    Reason.LAUNCH_FAILURE: "the scheduler could not start it",
+    Reason.SYSTEM: "something failed around it",
+    Reason.SUBMIT_REFUSED: "the scheduler refused it; the message holds its words",
+    Reason.SUBMIT_UNKNOWN: "whether the scheduler has it could not be found out",
+    Reason.WORKSPACE: "its folder or its inputs could not be written",
+    Reason.KILLED_BY_USER: "you killed it, with `adapter kill` or Ctrl-C",
+    Reason.KILLED_BY_OTHER: "somebody else did",
+    Reason.VANISHED: "the scheduler no longer knows it and it left no exit file",
+    Reason.REQUEUED: "the scheduler put it back into its queue",
+}
+_STATES = {
+    State.WAITING: "in our journal, not yet handed to the scheduler",
+    State.QUEUED: "the scheduler has it",
+    State.HELD: "the scheduler has it and will not start it until somebody lets it",
+    State.RUNNING: "its commands run",
+    State.SUSPENDED: "it was started and stands still",
+    State.SUCCEEDED: "it ended with an exit code that the task allows",
+    State.FAILED: "it ended badly; the reason says how",
+    State.KILLED: "it was killed; the reason says by whom",
+    State.LOST: "nothing is known about its end, and nothing more can come",
+    State.UNKNOWN: "only in a backend file, for a word that says nothing: the job stays as it was",
+}
+_CLASSES = {
+    "transient": ("a submit is looked for by its token, then tried again, later each time; so is a poll", "none"),
+    "limit": ("handing over waits, each time longer; what is submitted goes on", "none"),
+    "auth": ("all work on this backend stops, with a message: a person has to look", "none"),
+    "gone": ("a good answer to a poll or kill: the job is no longer there", "a refused submit fails"),
+    "permanent": ("that one job fails, with the scheduler's words", "fails: `submit_refused`"),
+}  # fmt: skip
+
+
+# ---- tables ------------------------------------------------------------------------------------------------------
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown; ``|`` in a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return the JSON Schema *name*."""
+    return json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+_TYPES = {
+    "string": "text", "number": "number", "integer": "whole number", "boolean": "true or false",
+    "array": "list", "object": "map",
+}  # fmt: skip
+
+
+def type_of(schema: Mapping[str, Any]) -> str:
+    """Return what a value looks like, in a few words."""
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"] if choice is not None)
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else [*kinds]
+    kinds += [each["type"] for each in schema.get("anyOf", ()) if isinstance(each.get("type"), str)]
+    names = dict.fromkeys(_TYPES[kind] for kind in kinds if kind != "null")
+    text = " or ".join(names)
+    inner = schema.get("items")
+    if text == "list" and isinstance(inner, dict) and "enum" in inner:
+        return "list of names"
+    return text or "map"
+
+
+def resolved(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *schema* with what its ``$ref`` means; its own words win."""
+    if "$ref" not in schema:
+        return dict(schema)
+    meant: Any = whole
+    for part in schema["$ref"].removeprefix("#/").split("/"):
+        meant = meant[part]
+    return {**resolved(meant, whole), **{key: value for key, value in schema.items() if key != "$ref"}}
+
+
+def rows_of(path: str, schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Return a row for the key at *path* and one for each key below it; resources have a table of their own."""
+    schema = resolved(schema, whole)
+    meaning = schema.get("description", "")
+    if path in NOTES:
+        meaning = f"{meaning} {NOTES[path]}"
+    example = EXAMPLES.get(path) or _written(schema.get("examples", [None])[0])
+    yield [f"`{path}`", type_of(schema), meaning, DEFAULTS.get(path, ""), f"`{example}`" if example else ""]
+    if path in {"defaults", "limits.capacity", "queues[].max", "when[].use", "resources"} or path.endswith("options"):
+        return
+    below = [schema, *schema.get("anyOf", ())]
+    for each in below:
+        for key, value in each.get("properties", {}).items():
+            yield from rows_of(f"{path}.{key}", value, whole)
+    items = schema.get("items")
+    if isinstance(items, dict) and items.get("properties"):
+        for key, value in items["properties"].items():
+            yield from rows_of(f"{path}[].{key}", value, whole)
+
+
+def _written(example: Any) -> str:
+    """Return *example* as YAML in one line."""
+    match example:
+        case None:
+            return ""
+        case list():
+            return "[" + ", ".join(_written(each) for each in example) + "]"
+        case dict():
+            return "{" + ", ".join(f"{key}: {_written(value)}" for key, value in example.items()) + "}"
+        case str() if re.search(r"^[#$<>]|[#{}\[\],:] |,|^-", example) and not re.fullmatch(r"[\w$/.~-]+", example):
+            return f"'{example}'"
+    return str(example)
+
+
+HEAD = ["key", "type", "meaning", "if left out", "example"]
+
+
+def _keys(*names: str) -> str:
+    whole = load("backend")
+    keys = whole["$defs"]["keys"]
+    return table(HEAD, (row for name in names for row in rows_of(name, keys[name], whole)))
+
+
+def _resources(whole: Mapping[str, Any], *, with_places: bool) -> str:
+    keys = whole["$defs"]["keys"]
+    known = (keys["defaults"] if with_places else keys["resources"])["properties"]
+    head = ["resource", "type", "meaning"]
+    rows = [[f"`{name}`", type_of(schema), schema["description"]] for name, schema in known.items()]
+    if not with_places:
+        return table(head, rows)
+    caps = keys["queues"]["items"]["properties"]["max"]["properties"]
+    sums = keys["limits"]["properties"]["capacity"]["properties"]
+    places = [["yes" if name in caps else "", "yes" if name in sums else ""] for name in known]
+    return table(
+        [*head, "`queues[].max`", "`limits.capacity`"],
+        (row + place for row, place in zip(rows, places, strict=True)),
+    )
+
+
+def _options(_: str = "") -> str:
+    return table(
+        ["entry", "written where", "example"],
+        [
+            ["`NAME: text`", "the value `NAME` is set, and is not 0, false or empty", "`gpu: --gpus={{ gpu }}`"],
+            [
+                "`NAME: {when: ..., text: ...}`",
+                "the expression `when` holds; `NAME` may be any word",
+                "`big: {when: cpu > 16, text: --exclusive}`",
+            ],
+        ],
+    )
+
+
+def _grouped(known: Mapping[str, str]) -> Iterator[list[str]]:
+    """Return a row for each meaning: the resources share one."""
+    for text in dict.fromkeys(known.values()):
+        yield [", ".join(f"`{name}`" for name in known if known[name] == text), text]
+
+
+def _variables() -> str:
+    parts = {
+        "In `script`, `directives.options`, `submit` and `logs`": TASK_VARIABLES,
+        "In `script` only, besides": SCRIPT_VARIABLES,
+        "In a command that has `options`": COMMAND_VARIABLES,
+        "In `monitor`, `result`, `kill` and `kill.escalate`": JOB_ID_VARIABLES,
+        "In `find`": FIND_VARIABLES,
+    }
+    return "\n\n".join(
+        f"{title}:\n\n" + table(["variable", "what it holds"], _grouped(known)) for title, known in parts.items()
+    )
+
+
+def _filters() -> str:
+    rows = []
+    for name in sorted(FILTER_NAMES, key=list(_FILTERS).index):
+        example, meaning = _FILTERS[name]
+        expression = f"{{{{ {example} }}}}"
+        rows.append([f"`{name}`", meaning, f"`{expression}`", f"`{Template(expression).render(_VALUES)}`"])
+    return table(["filter", "what it gives", "example", "is written as"], rows)
+
+
+def _classes() -> str:
+    head = ["class", "what is done", "what it does to a job"]
+    return table(head, ([f"`{name}`", *_CLASSES[name]] for name in ERROR_CLASSES))
+
+
+def _task_keys() -> str:
+    whole = load("task")
+    keys = whole["$defs"]["keys"]
+    own_tables = ("command", "steps", "inputs", "outputs")
+    rows = [[f"`{key}`", "a step" if key == "command" else "list", keys[key]["description"], ""] for key in own_tables]
+    for name, schema in keys.items():
+        if name not in own_tables:
+            examples = f"`{_written(schema['examples'][0])}`" if "examples" in schema else ""
+            rows.append([f"`{name}`", type_of(schema), schema["description"], examples])
+    return table(["key", "type", "meaning", "example"], rows)
+
+
+def _task_part(part: str) -> Callable[[], str]:
+    def write() -> str:
+        whole = load("task")
+        rows = list(rows_of(part, whole["$defs"][part], whole))[1:]
+        return table(["key", "type", "meaning"], ([row[0].replace(f"{part}.", ""), *row[1:3]] for row in rows))
+
+    return write
+
+
+def _set_keys() -> str:
+    whole = load("task")
+    keys = {key: resolved(value, whole) for key, value in whole["$defs"]["set"]["properties"].items()}
+    rows = [[f"`{key}`", type_of(schema), schema["description"]] for key, schema in keys.items()]
+    return table(["key", "type", "meaning"], rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "file": lambda: _keys("format", "name", "summary", "extends", "abstract"),
+    "place": lambda: _keys("connection", "workspace", "needs", "programs"),
+    "wishes": lambda: _keys("values", "defaults", "supports", "limits", "queues", "prologue"),
+    "resources": lambda: _resources(load("backend"), with_places=True),
+    "script": lambda: _keys("directives", "script"),
+    "options": _options,
+    "submit": lambda: _keys("submit"),
+    "monitor": lambda: _keys("monitor"),
+    "result": lambda: _keys("result"),
+    "find": lambda: _keys("find"),
+    "kill": lambda: _keys("kill"),
+    "logs": lambda: _keys("logs"),
+    "errors": lambda: _keys("errors") + "\n\n" + _classes(),
+    "versions": lambda: _keys("version", "when"),
+    "groups": lambda: ", ".join(f"`{group}`" for group in sorted(GROUPS)),
+    "states": lambda: table(["state", "means"], ([f"`{state}`", _STATES[state]] for state in State)),
+    "reasons": lambda: table(["reason", "means"], ([f"`{reason}`", _REASONS[reason]] for reason in Reason)),
+    "variables": _variables,
+    "filters": _filters,
+    "task-set": _set_keys,
+    "task-keys": _task_keys,
+    "task-step": _task_part("step"),
+    "task-input": _task_part("input"),
+    "task-output": _task_part("output"),
+    "task-resources": lambda: _resources(load("task"), with_places=False),
+}
+FILES = ("reference-backend.md", "reference-tasks.md")
+_PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(text: str) -> str:
+    """Return *text* with every marked part written anew."""
+    return _PART.sub(lambda match: f"{match[1]}\n{PARTS[match['name']]()}\n\n{match[3]}", text)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the files, or check them."""
+    stale = []
+    for name in FILES:
+        file = HERE / name
+        before = file.read_text(encoding="utf-8")
+        after = filled(before)
+        if before != after:
+            stale.append(name)
+            if "--check" not in arguments:
+                file.write_text(after, encoding="utf-8")
+    sys.stdout.write("".join(f"{name} {'is stale' if '--check' in arguments else 'written'}\n" for name in stale))
+    return int(bool(stale) and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
