@@ -2,7 +2,7 @@
 
 ::
 
-    async with adapter.connect("slurm") as executor:
+    async with adapter.connect("cluster") as executor:
         run = await executor.submit([adapter.Task(steps=[adapter.Step(argv=["python", "train.py"])])])
         for job in await executor.wait(run):
             job.raise_unless_succeeded()

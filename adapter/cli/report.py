@@ -60,7 +60,7 @@ async def failure_lines(executor: Executor, jobs: Sequence[Job], *, with_stderr:
         if with_stderr:
             lines += [f"    | {line}" for line in stderr]
         lines += missing_input_hints(job, stderr)
-        if job.directory is not None:
+        if job.job_id is not None:
             lines.append(f"  next: adapter logs {job.key}{' --stderr' if stderr else ''}")
     if len(wrong) > MOST_REPORTED:
         lines.append(f"and {len(wrong) - MOST_REPORTED} more that went wrong: adapter status {jobs[0].run}")

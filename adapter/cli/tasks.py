@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapter.config.tasks import load_tasks
+from adapter.config.tasks import load_task_set
 from adapter.core.task import Input, Output, Resources, Step, Task
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def tasks_and_name(
             f"{files[0]!r} is no task file; to run a command, write it after --: adapter run -- {' '.join(files)}"
         )
     _refuse_task_options(options)
-    tasks = load_tasks(files[0])
-    name = options.get("name") or (tasks[0].name if len(tasks) == 1 else Path(files[0]).stem)
+    title, tasks = load_task_set(files[0])
+    name = options.get("name") or title or (tasks[0].name if len(tasks) == 1 else Path(files[0]).stem)
     return tasks, name
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 INITIAL_TEXT = """\
 # What you want everywhere. Remove a # to set something.
 
-# The backend used where none is named: a name (see `adapter backends`), or the path of a file.
+# The backend used where none is named: a name (see `adapter backends list`), or the path of a file.
 # default_backend: local
 
 # Where the journal is kept. It must be a disk of this machine, not one that many machines share.

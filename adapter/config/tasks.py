@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from adapter.config.document import Document, parse, parse_json_line
 from adapter.config.load import Shape, schema, with_words
@@ -32,7 +32,19 @@ _WORDS: tuple[Shape, ...] = tuple(
 
 
 def load_tasks(source: str | Path | TextIO, *, cwd: Path | None = None) -> list[Task]:
-    """Return the tasks in the file (or open stream) *source*.
+    """Return the tasks in the file (or open stream) *source*; :func:`load_task_set` also gives the set's name."""
+    return load_task_set(source, cwd=cwd).tasks
+
+
+class TaskSet(NamedTuple):
+    """The tasks of one file, and the name that the file gives the set; ``None`` if it gives none."""
+
+    name: str | None
+    tasks: list[Task]
+
+
+def load_task_set(source: str | Path | TextIO, *, cwd: Path | None = None) -> TaskSet:
+    """Return the set of tasks in the file (or open stream) *source*.
 
     The paths of inputs and the folders for outputs are seen from the file's folder, for a stream from *cwd* (``None``
     is this process's own), and come back absolute.
@@ -44,14 +56,17 @@ def load_tasks(source: str | Path | TextIO, *, cwd: Path | None = None) -> list[
     content, shown, folder = _content(source, here)
     problems: list[Problem] = []
     tasks: list[Task] = []
+    name = None
     for document in _documents(content, shown, problems):
+        if isinstance(document.data, dict) and "tasks" in document.data:
+            name = document.data.get("name")
         for path, plain, findings in _read(document, folder, problems):
             problems += [_placed(document, path, finding) for finding in findings]
             if not problems:
                 tasks.append(task_from(plain))
     if problems:
         raise SchemaError(sorted(dict.fromkeys(problems), key=lambda one: (one.line or 0, one.column or 0)))
-    return tasks
+    return TaskSet(name, tasks)
 
 
 def _content(source: str | Path | TextIO, here: Path) -> tuple[bytes | str, str, Path]:

@@ -136,6 +136,7 @@ class Backend:
     queues: tuple[Queue, ...] = ()
     prologue: tuple[str, ...] = ()
     directive_prefix: str = ""
+    directive_escape: str = ""
     directives: tuple[Option, ...] = ()
     result: QuerySpec | None = None
     find: QuerySpec | None = None
@@ -144,6 +145,11 @@ class Backend:
     version_command: Template | None = None
     version_pattern: re.Pattern[str] | None = None
     overlays: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    @property
+    def takes_native(self) -> bool:
+        """Whether a scheduler's own options have a place to go to."""
+        return bool(self.directive_prefix) or "native" in self.submit.variables
 
     def is_supported(self, resource: str) -> bool:
         """Whether this backend has a way to ask for *resource*."""
@@ -184,6 +190,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         queues=tuple(_queue(queue) for queue in document.get("queues", ())),
         prologue=tuple(document.get("prologue", ())),
         directive_prefix=directives.get("prefix", ""),
+        directive_escape=directives.get("escape", ""),
         directives=options,
         script=Template(document["script"]),
         submit=submit,

@@ -454,6 +454,12 @@ def _values(document: Mapping[str, Any]) -> Iterator[Finding]:
         if name in _RESERVED:
             sentence = f"the value {name!r} would hide the variable of that name ({_meaning(name)}); name it otherwise"
             yield Finding(path=("values", name), message=sentence, at_key=True)
+        elif name in RESOURCE_FIELDS and name not in _TEXT_RESOURCES:
+            sentence = f"{name} is a resource: put it under `defaults`, where it has its unit"
+            yield Finding(path=("values", name), message=sentence, at_key=True)
+
+
+_TEXT_RESOURCES = frozenset({"queue", "account"})
 
 
 def _meaning(name: str) -> str:

@@ -99,6 +99,8 @@ def _option_texts(options: Iterable[Option], values: Mapping[str, Any]) -> list[
 
 
 def _directives(backend: Backend, values: Mapping[str, Any]) -> Raw:
+    if backend.directive_escape:
+        values = {name: _doubled(value, backend.directive_escape) for name, value in values.items()}
     lines = _option_texts(backend.directives, values)
     if backend.directive_prefix:
         lines += [quote(option) for option in values["native"]]
@@ -106,6 +108,17 @@ def _directives(backend: Backend, values: Mapping[str, Any]) -> Raw:
         if "\n" in line or "\r" in line:
             raise RenderError(f"the directive {line!r} would span lines; a value in it holds a line break")
     return Raw("".join(f"{backend.directive_prefix} {line}\n" for line in lines))
+
+
+def _doubled(value: Any, escape: str) -> Any:
+    match value:
+        case str():
+            return value.replace(escape, escape * 2)
+        case list() | tuple():
+            return [_doubled(item, escape) for item in value]
+        case dict():
+            return {key: _doubled(item, escape) for key, item in value.items()}
+    return value
 
 
 def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
@@ -125,7 +138,7 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
         "env": dict(task.env),
         "tags": dict(task.tags),
         "inputs": [item.to for item in task.inputs],
-        "native": [option for name in backend.lineage for option in task.native.get(name, ())],
+        "native": [option for name in reversed(backend.lineage) for option in task.native.get(name, ())],
         "steps": [step_values(step) for step in task.steps],
         "workspace": workspace,
         "job_directory": directory,
@@ -183,6 +196,10 @@ def refuse_unsupported(backend: Backend, task: Task) -> None:
         raise UnsupportedResource(
             f"backend {backend.name} has no way to ask for {', '.join(unsupported)} (task {task.name!r}); "
             f"it knows {', '.join(sorted(backend.supports & {*RESOURCE_FIELDS, 'image'}))}"
+        )
+    if not backend.takes_native and any(task.native.get(name) for name in backend.lineage):
+        raise UnsupportedResource(
+            f"backend {backend.name} has no scheduler to hand native options to (task {task.name!r})"
         )
     asked_values = task.resources.asked()
     for name, cap in backend.limits.capacity.items():

@@ -59,6 +59,8 @@ class Input:
             raise TaskError(f"input {self.to!r} needs either a path or a content")
         if self.link and self.path is None:
             raise TaskError(f"input {self.to!r} cannot link to literal content")
+        if self.content is not None and any("\ud800" <= letter <= "\udfff" for letter in self.content):
+            raise TaskError(f"the content of input {self.to!r} holds half a character, which no file can hold")
         check_inside(self.to, f"input {self.to!r}")
 
 
@@ -161,6 +163,8 @@ class Task:
     native: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.allowed_exit_codes:
+            raise TaskError(f"task {self.name!r} allows no exit code at all, so it could never succeed")
         if not self.steps:
             raise TaskError(f"task {self.name!r} has no steps")
         if not self.name or any(unicodedata.category(character) in {"Cc", "Cs"} for character in self.name):

@@ -55,6 +55,7 @@ class Site:
         self.capacity: dict[str, float] = {}
         self._prelude = ""
         self._result_is_off = False
+        self._noise: set[str] = set()
 
     async def prepare(self) -> None:
         """Make the workspace on the target and learn what has to be known of it; one ``run``.
@@ -144,16 +145,27 @@ class Site:
         problem = None
         for chunk, step in zip(chunks, answers, strict=False):
             answer, trusted = _read(spec, self.backend, step.completed, chunk)
+            if answer is not None and not self._is_noise(answer):
+                trusted = False
             if answer is None or not trusted:
                 problem = step.completed or _no_answer(commands[0])
-            if answer is not None:
-                unreadable += answer.unreadable
+            if answer is not None and any(job.job_id not in answer.observations for job in chunk):
+                unreadable += answer.unreadable  # one of them may be the row that is missing
             for job in chunk:
                 seen = answer.observations.get(job.job_id or "") if answer else None
                 report = probes[job.key].report if job.key in probes else None
                 known = seen is not None or (answer is not None and trusted)
                 evidence[job.key] = Evidence(answered=known, observation=seen, report=report)
         return Poll(evidence=evidence, probes=probes, unreadable=tuple(unreadable), problem=problem)
+
+    def _is_noise(self, answer: Answer) -> bool:
+        """Whether the unreadable lines of *answer* mean nothing: they were seen beside rows, or rows are beside them.
+
+        An answer of unreadable lines alone may be the row of a job, written in a form that nobody expected.
+        """
+        if answer.observations:
+            self._noise.update(answer.unreadable)
+        return bool(answer.observations) or self._noise.issuperset(answer.unreadable)
 
     async def results(self, jobs: Sequence[Job]) -> dict[str, Observation]:
         """Ask accounting about *jobs* that ended; what it does not know, or cannot say, is left out."""

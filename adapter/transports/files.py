@@ -28,7 +28,7 @@ def put_here(upload: Upload) -> None:
     """
     target = Path(upload.target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _private_folders(target.parent)
         source = Path(upload.path or "")
         if upload.content is not None:
             with _whole(target) as part:
@@ -38,7 +38,7 @@ def put_here(upload: Upload) -> None:
                 part.unlink()
                 part.symlink_to(source.absolute())
         elif source.is_dir():
-            shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+            _put_folder(source, target)
         else:
             with _whole(target) as part:
                 shutil.copy2(source, part)
@@ -46,6 +46,29 @@ def put_here(upload: Upload) -> None:
         raise TransportError(
             f"cannot put {upload.path or 'literal content'} at {target}: {error.strerror or error}"
         ) from error
+
+
+def _private_folders(folder: Path) -> None:
+    """Make *folder* and what is above it for their owner alone; what is there already stays as it is."""
+    for each in reversed([folder, *folder.parents]):
+        if not each.is_dir():
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
+def _put_folder(source: Path, target: Path) -> None:
+    """Copy a folder file by file, each whole; symbolic links stay links."""
+    target.mkdir(exist_ok=True)
+    for path in sorted(source.iterdir()):
+        there = target / path.name
+        if path.is_dir() and not path.is_symlink():
+            _put_folder(path, there)
+            continue
+        with _whole(there) as part:
+            if path.is_symlink():
+                part.unlink()
+                part.symlink_to(path.readlink())
+            else:
+                shutil.copy2(path, part)
 
 
 def get_here(download: Download) -> list[str]:

@@ -66,7 +66,7 @@ def test_a_line_break_in_a_directive_is_refused() -> None:
 
 def test_native_options_of_this_backend_and_its_parents_reach_the_directives_quoted() -> None:
     native = {"slurm": ["--exclusive", "--constraint=a b"], "batch": ["--hold"], "lsf": ["-x"]}
-    assert directives({"native": native}) == [*ALWAYS, "--exclusive", "'--constraint=a b'", "--hold"]
+    assert directives({"native": native}) == [*ALWAYS, "--hold", "--exclusive", "'--constraint=a b'"]
 
 
 def test_a_resource_that_the_backend_cannot_ask_for_is_refused_and_named_with_those_it_knows() -> None:
@@ -217,7 +217,8 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
 def test_a_hostile_task_name_stays_one_word_in_every_directive_and_the_script_still_parses(name: str) -> None:
     script = render_job(shipped("slurm"), job_of({"command": "true", "name": name}), "/ws").script
     line = next(line for line in script.splitlines() if line.startswith("#SBATCH --job-name"))
-    assert shlex.split(line.removeprefix("#SBATCH ")) == [f"--job-name={name}"]
+    escaped = name.replace("\\", "\\\\")  # in #SBATCH lines a backslash escapes even inside single quotes
+    assert shlex.split(line.removeprefix("#SBATCH ")) == [f"--job-name={escaped}"]
     assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
 
 

@@ -273,13 +273,44 @@ def test_a_job_directory_on_a_full_disk_fails_that_job_after_some_tries_and_no_o
 # -- answers that go wrong
 
 
-def test_garbage_around_the_monitor_s_rows_disturbs_no_job_and_is_told_once(journal: Journal) -> None:
+def test_noise_around_the_rows_of_all_jobs_is_not_worth_a_word(journal: Journal) -> None:
     scheduler = Slurm()
+    squeue = scheduler.squeue
+    scheduler.transport.rules.insert(
+        0, ("^squeue --noheader", lambda command: f"*** maintenance ***\n{squeue(command)}")
+    )
+    story = play(scheduler, journal, tasks(3))
+    assert ends(story.jobs) == [DONE] * 3
+    assert story.said("unreadable_line") == []
+
+
+def test_an_answer_of_unreadable_lines_alone_is_no_answer(journal: Journal) -> None:
+    scheduler = Slurm()
+    squeue, asked = scheduler.squeue, []
+
+    def odd_for_long(command: str) -> Any:
+        asked.append(command)
+        return "1 : COMPLETED : 0\n" if len(asked) < 20 else squeue(command)
+
+    scheduler.transport.rules.insert(0, ("^squeue --noheader", odd_for_long))
+    story = play(scheduler, journal, tasks(1))
+    assert ends(story.jobs) == [DONE]
+    assert story.said("unreadable_line") == ["a line of the monitor's answer fits no pattern: '1 : COMPLETED : 0'"]
+
+
+def test_garbage_around_the_monitor_s_rows_disturbs_no_job_and_is_told_once_if_a_row_is_missing(
+    journal: Journal,
+) -> None:
+    scheduler, told = Slurm(), list[str]()
     squeue = scheduler.squeue
 
     def noisy(command: str) -> Any:
         answer = squeue(command)
-        return f"*** maintenance on Sunday ***\n%s\x00\n{answer}|||\n" if isinstance(answer, str) else answer
+        if not isinstance(answer, str):
+            return answer
+        rows = answer.splitlines(keepends=True)[: 2 if len(told) == 0 else None]
+        told.append(command)
+        return f"*** maintenance on Sunday ***\n%s\x00\n{''.join(rows)}|||\n"
 
     scheduler.transport.rules.insert(0, ("^squeue --noheader", noisy))
     story = play(scheduler, journal, tasks(3))
@@ -568,7 +599,8 @@ def test_a_hostile_task_name_reaches_the_scheduler_as_it_is_and_disturbs_nothing
         for line in shlex.split(step.split("( eval ")[1].split(" ) </dev/null")[0])[0].splitlines()
         if "--job-name" in line
     ]
-    assert shlex.split(quoted.removeprefix("#SBATCH ")) == [f"--job-name={name}"]
+    escaped = name.replace("\\", "\\\\")  # directives.escape
+    assert shlex.split(quoted.removeprefix("#SBATCH ")) == [f"--job-name={escaped}"]
 
 
 def test_a_task_that_cannot_be_rendered_is_refused_before_anything_is_written_down(journal: Journal) -> None:

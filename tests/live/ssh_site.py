@@ -114,7 +114,7 @@ def jobs_by_comment(prefix: str = "adapter-") -> dict[str, list[str]]:
     for command in (
         ["squeue", "--all", "--states=all", "--array", "--noheader", "--format=%i|%k"],
         sacct,
-        # sacct shows what was eligible to run in that time; a job held until its end never was, unless asked for by state.
+        # sacct shows what was eligible to run in that time; a job held until its end never was: ask by state.
         [*sacct, "--state=CANCELLED", "--endtime=now"],
     ):
         rows = subprocess.run(
