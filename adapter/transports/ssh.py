@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -16,7 +17,7 @@ from adapter.errors import AuthenticationError, CompletedCommand, ConnectError, 
 from adapter.transports.ssh_files import get_files, put_files
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 20.0  # for a server that accepts and never answers; ConnectTimeout in ~/.ssh/config wins
 ATTEMPT_INTERVAL_S = 2.0  # between two logins: sites ban hasty clients
+CHANNEL_WAITS_S = (0.1, 0.3, 1.0, 3.0)  # a server counts a channel for a moment after its end
 MOST_CHANNELS = 6  # sshd allows ten sessions a connection (MaxSessions); some are for others
 # A login shell loads what a site's profile sets up (modules, PATH); sh alone runs everywhere, also below csh and fish.
 LOGIN_SHELL = """sh -c 'command -v bash >/dev/null && exec bash -lc "exec sh -s"; exec sh -lc "exec sh -s"'"""
@@ -57,7 +59,7 @@ class SshTransport:
         self.on_progress = on_progress
         self._connection: asyncssh.SSHClientConnection | None = None
         self._opening = asyncio.Lock()
-        self._channels = asyncio.Semaphore(int(connection.get("max_channels", MOST_CHANNELS)))
+        self._channels = _Channels(int(connection.get("max_channels") or MOST_CHANNELS))
         self._refused: AuthenticationError | None = None
         self._tried_at = -ATTEMPT_INTERVAL_S
         self.logins = 0
@@ -68,9 +70,8 @@ class SshTransport:
     async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
         """Run *command* on the host; see :meth:`adapter.transports.base.Transport.run`."""
         line = LOGIN_SHELL if self._login_shell and command == "sh -s" else command
-        async with self._channels:
-            connection = await self._connected()
-            process = await self._open(connection, line, harmless=bool(stdin))
+        async with self._channels.one():
+            process = await self._open(line, harmless=bool(stdin))
             collected: tuple[list[bytes], list[bytes]] = ([], [])
             work = asyncio.create_task(_converse(process, stdin.encode(), collected))
             try:
@@ -104,13 +105,8 @@ class SshTransport:
         Raises:
             ConnectError: it cannot be opened.
         """
-        async with self._channels:
-            connection = await self._connected()
-            try:
-                client = await connection.start_sftp_client()
-            except (asyncssh.Error, OSError) as error:
-                raise ConnectError(f"cannot move files to or from {self.host}: {error}") from error
-            self.channels_opened += 1
+        async with self._channels.one():
+            client = await self._opened(lambda connection: connection.start_sftp_client(), harmless=True)
             async with client:
                 yield client
 
@@ -130,20 +126,30 @@ class SshTransport:
 
     # -- the connection
 
-    async def _open(self, connection: asyncssh.SSHClientConnection, line: str, *, harmless: bool) -> Any:
+    async def _open(self, line: str, *, harmless: bool) -> Any:
         """Open a channel. *harmless*: a shell that waits for its script does nothing before the script is sent."""
-        try:
-            process = await connection.create_process(line, encoding=None)
-        except asyncssh.ChannelOpenError as error:
-            raise ConnectError(
-                f"{self.host} refuses a channel ({error.reason}); set connection.max_channels to what it allows"
-            ) from error
-        except (asyncssh.Error, OSError) as error:
-            self._connection = None
-            lost = ConnectError if harmless else OutcomeUnknown
-            raise lost(f"the connection to {self.host} was lost: {error}") from error
-        self.channels_opened += 1
-        return process
+        return await self._opened(lambda connection: connection.create_process(line, encoding=None), harmless=harmless)
+
+    async def _opened(
+        self, open_it: Callable[[asyncssh.SSHClientConnection], Awaitable[Any]], *, harmless: bool
+    ) -> Any:
+        for wait_s in (*CHANNEL_WAITS_S, None):
+            connection = await self._connected()
+            try:
+                opened = await open_it(connection)
+            except asyncssh.ChannelOpenError as error:  # nothing was begun: opening it again repeats nothing
+                if wait_s is None:
+                    raise ConnectError(f"{self.host} refuses another channel: {error.reason}") from error
+                await self._channels.fewer()
+                await asyncio.sleep(wait_s)
+            except (asyncssh.Error, OSError) as error:
+                self._connection = None
+                lost = ConnectError if harmless else OutcomeUnknown
+                raise lost(f"the connection to {self.host} was lost: {error}") from error
+            else:
+                self.channels_opened += 1
+                return opened
+        raise AssertionError("unreachable")
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
         async with self._opening:
@@ -162,10 +168,7 @@ class SshTransport:
             connecting = asyncssh.connect(self.host, client_factory=lambda: _Client(self._prompt), **options)
             return await asyncio.wait_for(connecting, 300 if self._prompt else CONNECT_TIMEOUT_S + 10)
         except asyncssh.HostKeyNotVerifiable as error:
-            raise self._stop(
-                f"the host key of {self.host} cannot be verified: {error}. If it is new, look at its fingerprint and "
-                f"accept it once with `ssh {self.host}`; if it has changed, ask the site before you accept it"
-            ) from error
+            raise self._stop(self._about_host_key()) from error
         except asyncssh.PermissionDenied as error:
             raise self._stop(
                 f"{self.host} does not let us in: {error.reason}. Try `ssh {self.host}`; "
@@ -176,9 +179,58 @@ class SshTransport:
         except (asyncssh.Error, OSError, TimeoutError) as error:
             raise ConnectError(f"cannot reach {self.host}: {error or 'it does not answer'}") from error
 
+    def _about_host_key(self) -> str:
+        try:
+            options = asyncssh.SSHClientConnectionOptions(host=self.host, **self._options)
+            files: Any = options.known_hosts or str(Path("~/.ssh/known_hosts").expanduser())
+            name = options.host_key_alias or options.host or self.host
+            known = any(asyncssh.match_known_hosts(files, name, "", options.port)[:2])
+        except (asyncssh.Error, OSError, ValueError):
+            known = False
+        if known:
+            return (
+                f"the host key of {self.host} has CHANGED since it was accepted: somebody may be in between. "
+                "Ask the site; only if it says so, remove the old key with `ssh-keygen -R` and accept the new one"
+            )
+        return (
+            f"the host key of {self.host} is not known. Compare its fingerprint with what the site publishes, "
+            f"and accept it once with `ssh {self.host}`"
+        )
+
     def _stop(self, message: str) -> AuthenticationError:
         self._refused = AuthenticationError(message)
         return self._refused
+
+
+class _Channels:
+    """How many channels are open at once: at most what the server is found to allow."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._open, self._freed = most, 0, asyncio.Condition()
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Take the place of one channel, once there is one."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._open < self._most)
+            self._open += 1
+        try:
+            yield
+        finally:
+            async with self._freed:
+                self._open -= 1
+                self._freed.notify_all()
+
+    async def fewer(self) -> None:
+        """The server refused one: use fewer from now on, and wait until only those are open."""
+        async with self._freed:
+            self._most = max(1, min(self._most, self._open - 1))
+            if self._open > self._most:
+                self._open -= 1
+                try:
+                    await self._freed.wait_for(lambda: self._open < self._most)
+                finally:
+                    self._open += 1
 
 
 _OPTIONS = {"user": "username", "port": "port", "config": "config", "known_hosts": "known_hosts"}
