@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.execution.owner import is_alive, this_process
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
@@ -38,6 +40,7 @@ class Book:
         self.jobs: dict[str, Job] = {}
         self.foreign: set[str] = set()  # runs that another live process drives
         self.changed = asyncio.Condition()
+        self.owner = this_process()
         self._on_event = on_event
         self._unsaved: dict[str, Job] | None = None
 
@@ -49,6 +52,10 @@ class Book:
     def mine(self) -> list[Job]:
         """Return the jobs that this process drives."""
         return [job for job in self.jobs.values() if job.run not in self.foreign]
+
+    def driven_elsewhere(self) -> list[Job]:
+        """Return the jobs that other live processes have on the same backend: they use the same machine and queue."""
+        return self.journal.driven_by_others(self.backend.name, self.owner, is_alive)
 
     def jobs_of(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now, in order."""

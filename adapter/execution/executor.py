@@ -28,7 +28,7 @@ from adapter.execution.book import Book, is_done
 from adapter.execution.clock import RealClock, backoff
 from adapter.execution.collector import Collector
 from adapter.execution.journal import RunRecord
-from adapter.execution.owner import OWNED_FOR_S, is_alive, this_process
+from adapter.execution.owner import OWNED_FOR_S, is_alive
 from adapter.execution.poller import Poller
 from adapter.execution.site import Site
 from adapter.execution.submitter import Submitter
@@ -65,7 +65,6 @@ class Executor:
     ) -> None:
         """Nothing is asked or started yet: entering does."""
         self._book = Book(Site(backend, transport), journal, clock or RealClock(), on_event)
-        self._owner = this_process()
         self._submitter, self._poller = Submitter(self._book), Poller(self._book)
         self._collector = Collector(self._book)
         self._wake = asyncio.Event()
@@ -112,7 +111,7 @@ class Executor:
             with suppress(asyncio.CancelledError):
                 await self._loop
         for run in {job.run for job in self.jobs.values()} - self._book.foreign:
-            self.journal.release(run, self._owner)
+            self.journal.release(run, self._book.owner)
         await self.site.transport.__aexit__(kind, error, trace)
 
     # -- what users call
@@ -214,7 +213,7 @@ class Executor:
                     await self._poller.ask(jobs)
                 await self._collector.collect()
         finally:
-            self.journal.release(run, self._owner)
+            self.journal.release(run, self._book.owner)
         return True
 
     def jobs_of(self, run: str) -> list[Job]:
@@ -325,7 +324,7 @@ class Executor:
     # -- whose run it is
 
     def _claim(self, run: str) -> bool:
-        mine = self.journal.claim(run, self._owner, self._book.clock.now(), OWNED_FOR_S, is_alive)
+        mine = self.journal.claim(run, self._book.owner, self._book.clock.now(), OWNED_FOR_S, is_alive)
         (self._book.foreign.discard if mine else self._book.foreign.add)(run)
         return mine
 

@@ -205,6 +205,15 @@ class Journal:
             last[job.run, job.index] = job
         return list(last.values())
 
+    def driven_by_others(self, backend: str, owner: str, is_alive: Callable[[str], bool]) -> list[Job]:
+        """Return the jobs on *backend* that the scheduler has and a live process other than *owner* drives."""
+        rows = self._db.execute(
+            "SELECT jobs.record, runs.owner FROM jobs JOIN runs ON runs.id = jobs.run "
+            "WHERE runs.backend = ? AND runs.owner != ? AND jobs.state IN ('queued', 'held', 'running', 'suspended')",
+            (backend, owner),
+        )
+        return [job_from_record(json.loads(record)) for record, other in rows if is_alive(other)]
+
     def unfinished_runs(self) -> list[str]:
         """Return the ids of runs with a job that has not ended or whose files are not here yet."""
         final = tuple(str(state) for state in State if state.is_final)

@@ -91,6 +91,8 @@ class Submitter:
     def _admitted(self, waiting: Sequence[Job], now: float) -> list[Job]:
         book, limits = self._book, self._book.backend.limits
         active = [job for job in book.mine() if job.submit_began and not job.state.is_final]
+        if limits.max_tasks is not None or limits.capacity:
+            active += book.driven_elsewhere()
         room = limits.submit_batch
         if limits.max_tasks is not None:
             room = min(room, limits.max_tasks - len(active))

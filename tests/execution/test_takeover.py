@@ -245,3 +245,26 @@ def test_a_process_of_the_same_number_that_started_later_is_not_the_owner(other:
     assert is_alive(owner(other.pid))
     assert not is_alive(f"{socket.gethostname()}:{other.pid}:1")
     assert is_alive("another-host:1:1")
+
+
+@pytest.mark.parametrize(
+    ("alive", "at_once"), [pytest.param(True, 1, id="alive"), pytest.param(False, 3, id="dead-and-counted-no-more")]
+)
+def test_what_another_live_process_has_on_the_backend_counts_for_max_tasks(
+    journal: Journal, other: subprocess.Popen[bytes], alive: bool, at_once: int
+) -> None:
+    running = [job(n, state=State.RUNNING, job_id=str(900 + n), submit_began=True) for n in (1, 2)]
+    left_behind(journal, *running)
+    journal.claim("r1", owner(other.pid), START, 300, is_alive)
+    if not alive:
+        other.kill()
+        other.wait()
+    scheduler = Slurm()
+
+    async def go() -> None:
+        backend = slurm(limits={"max_tasks": 3})
+        async with Executor(backend, transport=scheduler.transport, journal=journal, clock=scheduler.clock) as executor:
+            await asyncio.wait_for(executor.wait(await executor.submit(tasks(5))), 20)
+
+    asyncio.run(go())
+    assert scheduler.most_at_once == at_once
