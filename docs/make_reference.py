@@ -105,7 +105,6 @@ EXAMPLES = {
 # The schema's sentence, where what this version does has to be said with it.
 NOTES = {
     "needs": "Looked for once, before anything leaves; what is missing is an error that names it.",
-    "connection.kind": "`ssh` is not proved yet: rely on `local`.",
     "connection.host": "For `ssh`.",
     "connection.user": "For `ssh`.",
     "connection.port": "For `ssh`.",
