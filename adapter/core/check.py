@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-from jinja2 import nodes
 
 from adapter.core import units
 from adapter.core.backend import GONE, merge, parse_state_word, version_matches
+from adapter.core.check_template import Tried
 from adapter.core.pattern import can_take_for_ever
 from adapter.core.render import (
     COMMAND_VARIABLES,
@@ -23,21 +23,13 @@ from adapter.core.render import (
     JOB_ID_VARIABLES,
     SCRIPT_VARIABLES,
     TASK_VARIABLES,
-    sample_values,
 )
-from adapter.core.schema import Finding, KeyPath, dotted, nearest, unknown
+from adapter.core.schema import Finding, KeyPath, dotted, unknown
 from adapter.core.state import Reason, State
 from adapter.core.task import RESOURCE_FIELDS, parse_resource
 from adapter.core.template import (
-    FILTER_NAMES,
-    Condition,
-    Raw,
     Template,
-    position_of,
-    quoting_defeat,
-    unreadable,
 )
-from adapter.errors import RenderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,7 +47,6 @@ _MAY_BE_SET = frozenset(RESOURCE_FIELDS) | {"image"}
 _RESERVED = {*TASK_VARIABLES, *SCRIPT_VARIABLES, *COMMAND_VARIABLES, *JOB_ID_VARIABLES, *FIND_VARIABLES} - _MAY_BE_SET
 _WORKSPACE = re.compile(r"(?:/|~/|~$|\$\w|\$\{\w+\})[^\0\n]*")
 _EXPANSION = re.compile(r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
-_SYNTAX = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701 (only parses: nothing is rendered)
 
 
 def problems_in(document: Mapping[str, Any]) -> list[Finding]:
@@ -120,7 +111,7 @@ def _templates(document: Mapping[str, Any]) -> Iterator[Finding]:
         (("find",), {*FIND_VARIABLES, *own}),
         (("version",), own),
     ]
-    tried = _Tried(document)
+    tried = Tried(document)
     if isinstance(document.get("script"), str):
         yield from tried.script(("script",), document["script"], {*job, *SCRIPT_VARIABLES})
     yield from tried.options(("directives", "options"), (document.get("directives") or {}).get("options"), job)
@@ -140,127 +131,6 @@ def _at(document: Mapping[str, Any], path: KeyPath) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             return {}
     return value  # type: ignore[no-any-return]  # a document from a file is untyped
-
-
-class _Tried:
-    """Templates, compiled and tried with sample values of one document."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._samples = sample_values(document.get("values") or {})
-        self._is_abstract = bool(document.get("abstract"))
-
-    def compiled(self, path: KeyPath, text: str, known: set[str], *, shift: int = 0) -> Iterator[Finding]:
-        """What is wrong with the words of a template; *shift* is how much was put before the writer's own text."""
-        try:
-            tree = _SYNTAX.parse(text)
-            used = sorted({node.name for node in tree.find_all(nodes.Filter) if node.name not in FILTER_NAMES})
-            yield from (
-                _template_finding(path, text, name, unknown("filter", name, FILTER_NAMES), shift=shift) for name in used
-            )
-            variables = () if used else sorted(Template(text).variables)
-        except jinja2.TemplateSyntaxError as error:
-            sentence = f"{dotted(path)} does not compile as a template: {error.message}"
-            yield Finding(path=path, message=sentence, place=_line_start(text, error.lineno), kind="template")
-            return
-        for name in variables:
-            if name not in known and not self._is_abstract:
-                yield _template_finding(path, text, name, unknown("variable", name, known), shift=shift)
-
-    def command(self, path: KeyPath, text: str, known: set[str]) -> Iterator[Finding]:
-        """What is wrong with a command: also that the shell cannot read it, or that it quotes values itself."""
-        yield from self._rendered(path, text, known, must_be_readable=True)
-
-    def script(self, path: KeyPath, text: str, known: set[str]) -> Iterator[Finding]:
-        """What is wrong with a script. Its comments may hold single quotes: shlex is not asked to read all of it."""
-        yield from self._rendered(path, text, known, must_be_readable=False)
-
-    def _rendered(self, path: KeyPath, text: str, known: set[str], *, must_be_readable: bool) -> Iterator[Finding]:
-        wrong = list(self.compiled(path, text, known))
-        yield from wrong
-        samples = {**self._samples, **_raw_samples(text, self._samples)} if not wrong else {}
-        if wrong or not samples.keys() >= Template(text).variables:
-            return
-        try:
-            rendered = Template(text).render(samples)
-            defeated = quoting_defeat(Template(text), samples)
-        except RenderError as error:
-            yield Finding(path=path, message=f"{dotted(path)} cannot be rendered: {error}", kind="template")
-            return
-        if defeated:
-            sentence = f"{{{{ {defeated} }}}} stands inside quotes; values are quoted already: remove the quotes"
-            yield Finding(path=path, message=sentence, place=_defeat(text, defeated, samples), kind="template")
-        elif must_be_readable and (why := unreadable(rendered)):
-            yield Finding(path=path, message=f"the shell cannot read {dotted(path)}: {why}", kind="template")
-
-    def options(self, path: KeyPath, entries: Mapping[str, Any] | None, known: set[str]) -> Iterator[Finding]:
-        """What is wrong with ``options``: an entry is written where the value of its name is set."""
-        for name, entry in (entries or {}).items():
-            here = (*path, name)
-            if isinstance(entry, str):
-                if name not in known and not self._is_abstract:
-                    hint = "; an entry is written where the value of its name is set, or use {when: ..., text: ...}"
-                    sentence = unknown("variable", name, known) if nearest(name, known) else f"no variable {name!r}"
-                    yield Finding(path=here, message=sentence + hint, at_key=True, kind="template")
-                yield from self.command(here, entry, known)
-            elif isinstance(entry, dict):
-                if isinstance(entry.get("text"), str):
-                    yield from self.command((*here, "text"), entry["text"], known)
-                if isinstance(entry.get("when"), str):
-                    yield from self.condition((*here, "when"), entry["when"], known)
-
-    def condition(self, path: KeyPath, text: str, known: set[str]) -> Iterator[Finding]:
-        """What is wrong with an expression such as ``walltime <= 3600``."""
-        wrong = list(self.compiled(path, _OPEN + text + " }}", known, shift=len(_OPEN)))
-        if not wrong:
-            try:
-                Condition(text)
-            except jinja2.TemplateSyntaxError as error:
-                wrong = [Finding(path=path, message=str(error.message), kind="template")]
-        for finding in wrong:
-            if finding.message.startswith("unknown"):
-                yield finding
-            else:
-                reason = finding.message.partition("as a template: ")[2] or finding.message
-                reason = reason.replace("unexpected 'end of print statement'", "it ends too early")
-                yield replace(finding, message=f"{dotted(path)} is not an expression: {reason}", place=None)
-
-
-_OPEN = "{{ "
-
-
-def _template_finding(path: KeyPath, text: str, name: str, message: str, *, shift: int) -> Finding:
-    line, column = position_of(text, name)
-    place = (line, max(1, column - shift) if line == 1 else column)
-    return Finding(path=path, message=message, place=place, kind="template")
-
-
-def _line_start(text: str, number: int) -> tuple[int, int]:
-    lines = text.splitlines() or [""]
-    line = lines[min(number, len(lines)) - 1]
-    return min(number, len(lines)), len(line) - len(line.lstrip()) + 1
-
-
-def _raw_samples(text: str, samples: Mapping[str, Any]) -> dict[str, Any]:
-    """Return samples for the values that *text* writes with ``| raw``: their author took the quoting in hand."""
-    names = {
-        name.name
-        for node in _SYNTAX.parse(text).find_all(nodes.Filter)
-        if node.name == "raw" and node.node is not None
-        for name in (node.node, *node.node.find_all(nodes.Name))
-        if isinstance(name, nodes.Name)
-    }
-    return {name: Raw(samples[name]) for name in names if isinstance(samples.get(name), str)}
-
-
-def _defeat(text: str, name: str, samples: Mapping[str, Any]) -> tuple[int, int]:
-    """Return where *name* stands in quotes: in the first line that shows it alone, else where *name* stands first."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            if quoting_defeat(Template(line), samples) == name:
-                return number, position_of(line, name)[1]
-        except (jinja2.TemplateError, RenderError):
-            continue
-    return position_of(text, name)
 
 
 # ---- patterns ----------------------------------------------------------------------------------------------------
@@ -435,7 +305,7 @@ def _parsed(path: KeyPath, value: object, parse: Callable[[Any], object]) -> Ite
 
 
 def _queues(document: Mapping[str, Any]) -> Iterator[Finding]:
-    tried = _Tried(document)
+    tried = Tried(document)
     known = {*RESOURCE_FIELDS, *(document.get("values") or {})}
     first: dict[str, int] = {}
     for index, queue in _maps(document.get("queues")):
