@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".yaml", ".yml", ".json", ".jsonl", ".ndjson")
 _TASK_KEYS = frozenset({"tasks", "command", "steps"})
+_BACKEND_KEYS = frozenset({"extends", "submit", "monitor", "kill", "script"})
 _WRONG = 2
 
 
@@ -81,4 +82,8 @@ def _is_task_file(file: str) -> bool:
         data = parse(Path(file).read_bytes(), file).data
     except (ConfigError, OSError):
         return False
-    return isinstance(data, dict) and bool(_TASK_KEYS & data.keys())
+    if not isinstance(data, dict):
+        return False
+    if _TASK_KEYS & data.keys():
+        return True
+    return "task" in Path(file).name and not _BACKEND_KEYS & data.keys()  # too little in it: its name tells

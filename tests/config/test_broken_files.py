@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,15 @@ def test_a_broken_backend_cannot_be_loaded(name: str) -> None:
 
 def test_what_the_broken_files_extend_is_right() -> None:
     assert validate_file(".adapter/base.yaml", cwd=BROKEN, environ={}) == []
+
+
+def test_the_command_prints_every_mistake_of_a_folder_at_its_place() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "adapter", "validate", "."], cwd=BROKEN, capture_output=True, text=True, check=False
+    )
+    lines = said.stdout.splitlines()
+    for name in NAMES:
+        for expected in (BROKEN / f"{name}.expected").read_text().replace("FOLDER", str(BROKEN)).splitlines():
+            start = expected.removesuffix("...")
+            assert any(line == expected or (start != expected and line.startswith(start)) for line in lines), expected
+    assert said.returncode == 2
