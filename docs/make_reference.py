@@ -112,6 +112,7 @@ NOTES = {
     "connection.config": "For `ssh`.",
     "connection.known_hosts": "For `ssh`.",
     "connection.max_channels": "For `ssh`.",
+    "connection.share": "For `ssh`.",
     "limits.max_tasks": "Counted by each `adapter` process for the jobs that it drives.",
     "limits.submit_per_minute": "Counted by each `adapter` process.",
     "limits.capacity": "Counted by each `adapter` process.",

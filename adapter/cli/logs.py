@@ -33,6 +33,7 @@ def logs(job: str, stream: str, follow: bool, lines: int | None) -> None:
       adapter logs k3v5.3 -n 20
     """
     import asyncio
+    from datetime import UTC, datetime
 
     from adapter.cli.open import find_job, open_journal
     from adapter.errors import JournalError
@@ -45,6 +46,9 @@ def logs(job: str, stream: str, follow: bool, lines: int | None) -> None:
     if found.job_id is None:
         why = f": {found.message}" if found.message else ""
         raise JournalError(f"job {found.key} has written nothing: it was never handed over ({found.verdict}{why})")
+    if found.directory is None and (cleaned_at := journal.cleaned_at(found)) is not None:
+        on = datetime.fromtimestamp(cleaned_at, UTC).isoformat(sep=" ", timespec="seconds")
+        raise JournalError(f"job {found.key} was cleaned on {on}: what it wrote is gone ({found.verdict})")
     asyncio.run(_show(journal, record, found, stream, lines))
 
 

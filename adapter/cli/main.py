@@ -28,13 +28,19 @@ COMMANDS = {
     "wait": ("wait", "Wait until runs have ended."),
     "logs": ("logs", "Show what a job wrote."),
     "kill": ("kill", "End jobs, and wait until they are gone."),
+    "clean": ("clean", "Remove what finished runs left on the target."),
     "render": ("render", "Dry run: show the script and every command."),
     "validate": ("validate", "Check backend files and task files."),
+    "check": ("check", "Look whether a backend can be used from here."),
     "backends": ("backends", "List, show and explain backends."),
+    "links": ("link", "List and close shared SSH connections."),
     "config": ("config", "Your own configuration file."),
     "completion": ("completion", "Print the shell completion script."),
 }
 """Each command: the module of ``adapter.cli`` that has it under its own name, and its line in the list."""
+
+HIDDEN = {"_link": "link"}
+"""The commands that ``adapter`` itself starts, and their modules."""
 
 EXIT_CODES = """\
 Exit codes:
@@ -63,16 +69,16 @@ class AdapterGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
         """Load the module that has *cmd_name*."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
-        module = importlib.import_module(f"adapter.cli.{COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"adapter.cli.{HIDDEN.get(cmd_name) or COMMANDS[cmd_name][0]}")
         return with_paragraphs(getattr(module, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; a word that is none gets the nearest."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in {*COMMANDS, *HIDDEN} and not args[0].startswith("-"):
             import difflib
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)

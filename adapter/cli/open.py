@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from adapter.cli.link import links_dir, terminal_prompt
+from adapter.cli.text import printable
 from adapter.config.load import load_backend
 from adapter.config.settings import load_settings, state_dir
 from adapter.core.backend import Backend, backend_from, merge
@@ -82,7 +86,13 @@ def backend_of(record: RunRecord) -> Backend:
 
 def open_executor(backend: Backend, journal: Journal, on_event: Callable[[Event], None] | None = None) -> Executor:
     """Return an executor for *backend*, not yet entered."""
-    return Executor(backend, transport=transport_for(backend.connection), journal=journal, on_event=on_event)
+    transport = transport_for(
+        backend.connection,
+        prompt=terminal_prompt(str(backend.connection.get("host"))),
+        share_folder=links_dir(),
+        tell=lambda text: click.echo(f"adapter: {printable(text)}", err=True),
+    )
+    return Executor(backend, transport=transport, journal=journal, on_event=on_event)
 
 
 def find_target(journal: Journal, text: str) -> tuple[RunRecord, int | None]:

@@ -238,6 +238,24 @@ class Journal:
         with self._transaction():
             self._db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (at, *key, what, text))
 
+    def mark_cleaned(self, jobs: Iterable[Job], at: float, text: str) -> None:
+        """Write down that the folders of *jobs* on the target are gone: they have no directory from now on."""
+        jobs = list(jobs)
+        with self._transaction():
+            self._write_jobs(job.but(directory=None) for job in jobs)
+            self._db.executemany(
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
+                [(at, job.run, job.index, job.attempt, "cleaned", text) for job in jobs],
+            )
+
+    def cleaned_at(self, job: Job) -> float | None:
+        """Return when the folder of *job* on the target was removed; ``None``: it was not."""
+        row = self._db.execute(
+            "SELECT MAX(at) FROM events WHERE run = ? AND number = ? AND attempt = ? AND what = 'cleaned'",
+            (job.run, job.index, job.attempt),
+        ).fetchone()
+        return None if row[0] is None else float(row[0])
+
     def events(self, run: str) -> list[tuple[float, int | None, str, str]]:
         """Return what happened in *run*: time, index (``None`` for the whole run), what, text."""
         rows = self._db.execute("SELECT at, number, what, text FROM events WHERE run = ? ORDER BY at, rowid", (run,))

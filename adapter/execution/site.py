@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from adapter.core.receipt import Probe
     from adapter.transports.base import Download, Transport, Upload
 
-SUBMITS_BEGIN_WITHIN_S = 30.0
+SUBMITS_BEGIN_WITHIN_S = 30.0  # for a batch of a hundred or fewer; a larger one has as much for each of its jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,9 @@ class Site:
         """
         end = f"END-{secrets.token_hex(4)}"
         steps = [submit_step(job, render_job(self.backend, job, self.workspace), end) for job in jobs]
-        timeout_s = SUBMITS_BEGIN_WITHIN_S + self.backend.submit.timeout_s
-        return await self._run(steps, timeout_s=timeout_s, begin_within_s=SUBMITS_BEGIN_WITHIN_S)
+        begin_within_s = SUBMITS_BEGIN_WITHIN_S * max(1, len(jobs) / 100)
+        timeout_s = begin_within_s + self.backend.submit.timeout_s
+        return await self._run(steps, timeout_s=timeout_s, begin_within_s=begin_within_s)
 
     async def receipts(self, jobs: Sequence[Job]) -> list[StepAnswer]:
         """Return what is kept of the last try of each of *jobs*; submits nothing."""
@@ -241,6 +242,14 @@ class Site:
         if any(step.completed is None for step in answers):
             raise TransportError("cannot read what the job wrote: no answer")
         return [_od_answer(step.completed) for step in answers]
+
+    async def ask(self, commands: Sequence[str], timeout_s: float) -> list[CompletedCommand | None]:
+        """Run shell text that is no step of a job's life; ``None`` for what was not answered whole. One ``run``.
+
+        Raises:
+            ConnectError: nothing happened.
+        """
+        return [step.completed for step in await self._run(commands, timeout_s=timeout_s)]
 
     # -- files
 

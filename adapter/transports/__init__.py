@@ -8,23 +8,34 @@ from adapter.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from typing import Any
 
     from adapter.transports.base import Transport
 
 
 def transport_for(
-    connection: Mapping[str, Any], *, prompt: Callable[[str, bool], str | None] | None = None
+    connection: Mapping[str, Any],
+    *,
+    prompt: Callable[[str, bool], str | None] | None = None,
+    share_folder: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Transport:
     """Return the transport for a backend's ``connection``; nothing is opened yet.
 
     *prompt* answers what a server asks (a text, and whether the answer may be seen); ``None``: nobody is there.
+    *share_folder* is where the processes of one user find the SSH connection they share, unless ``connection.share``
+    is false; ``None``: this one has its own. *tell* hears why a connection is not shared after all.
 
     Raises:
-        ConfigError: there is no transport of that kind.
+        ConfigError: there is no transport of that kind, or ``connection.share`` cannot be read.
     """
     kind = connection.get("kind", "local")
     if kind == "ssh":
+        from adapter.transports import shared  # noqa: PLC0415 (only who uses it pays for it)
+
+        if share_folder is not None and shared.idle_seconds(connection) is not None:
+            return shared.SharedTransport(connection, folder=share_folder, prompt=prompt, tell=tell)
         from adapter.transports.ssh import SshTransport  # noqa: PLC0415 (only who uses it pays for it)
 
         return SshTransport(connection, prompt=prompt)

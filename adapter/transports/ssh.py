@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
+from asyncssh.constants import OPEN_CONNECT_FAILED
 
-from adapter.errors import AuthenticationError, CompletedCommand, ConnectError, OutcomeUnknown
+from adapter.errors import AuthenticationError, CompletedCommand, ConnectError, OutcomeUnknown, TransportError
 from adapter.transports.ssh_files import get_files, put_files
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ CONNECT_TIMEOUT_S = 20.0  # for a server that accepts and never answers; Connect
 ATTEMPT_INTERVAL_S = 2.0  # between two logins: sites ban hasty clients
 CHANNEL_WAITS_S = (0.1, 0.3, 1.0, 3.0)  # a server counts a channel for a moment after its end
 MOST_CHANNELS = 6  # sshd allows ten sessions a connection (MaxSessions); some are for others
+DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
+MOST_PASSWORDS = 3
 # A login shell loads what a site's profile sets up (modules, PATH); sh alone runs everywhere, also below csh and fish.
 LOGIN_SHELL = """sh -c 'command -v bash >/dev/null && exec bash -lc "exec sh -s"; exec sh -lc "exec sh -s"'"""
 
@@ -61,6 +64,7 @@ class SshTransport:
         self._opening = asyncio.Lock()
         self._channels = _Channels(int(connection.get("max_channels") or MOST_CHANNELS))
         self._refused: AuthenticationError | None = None
+        self._without_sftp: tuple[asyncssh.SSHClientConnection, str] | None = None
         self._tried_at = -ATTEMPT_INTERVAL_S
         self.logins = 0
         self.channels_opened = 0
@@ -104,9 +108,10 @@ class SshTransport:
 
         Raises:
             ConnectError: it cannot be opened.
+            TransportError: the server does not serve files.
         """
         async with self._channels.one():
-            client = await self._opened(lambda connection: connection.start_sftp_client(), harmless=True)
+            client = await self._opened(self._start_sftp, harmless=True)
             async with client:
                 yield client
 
@@ -137,19 +142,39 @@ class SshTransport:
             connection = await self._connected()
             try:
                 opened = await open_it(connection)
-            except asyncssh.ChannelOpenError as error:  # nothing was begun: opening it again repeats nothing
-                if wait_s is None:
-                    raise ConnectError(f"{self.host} refuses another channel: {error.reason}") from error
-                await self._channels.fewer()
-                await asyncio.sleep(wait_s)
             except (asyncssh.Error, OSError) as error:
-                self._connection = None
-                lost = ConnectError if harmless else OutcomeUnknown
-                raise lost(f"the connection to {self.host} was lost: {error}") from error
+                refused = isinstance(error, asyncssh.ChannelOpenError)
+                if not refused or connection.is_closed():  # asyncssh says "refused" of a lost connection, too
+                    self._connection = None
+                    lost = ConnectError if harmless else OutcomeUnknown
+                    raise lost(f"the connection to {self.host} was lost: {error}") from error
+                if wait_s is None:
+                    raise ConnectError(f"{self.host} refuses another channel: {error}") from error
+                await self._channels.fewer()  # nothing was begun: opening it again repeats nothing
+                await asyncio.sleep(wait_s)
             else:
                 self.channels_opened += 1
                 return opened
         raise AssertionError("unreachable")
+
+    async def _start_sftp(self, connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
+        if self._without_sftp and self._without_sftp[0] is connection:
+            raise TransportError(self._without_sftp[1])
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                return await connection.start_sftp_client()
+        except (asyncssh.SFTPError, asyncssh.ChannelOpenError, TimeoutError) as error:
+            if connection.is_closed() or getattr(error, "code", None) == OPEN_CONNECT_FAILED:
+                raise
+            noisy = isinstance(error, asyncssh.SFTPBadMessage | TimeoutError)
+            why = "something else than SFTP comes back" if noisy else f"its SFTP does not start ({error})"
+            words = (
+                f"files cannot travel to or from {self.host}: {why}. Does a start-up file of the login shell there "
+                "(.bashrc, .cshrc) print something? It must be silent where nobody looks: "
+                "`[ -t 1 ] || return` at its top"
+            )
+            self._without_sftp = (connection, words)
+            raise TransportError(words) from error
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
         async with self._opening:
@@ -162,22 +187,57 @@ class SshTransport:
             return self._connection
 
     async def _login(self) -> asyncssh.SSHClientConnection:
-        options = {"connect_timeout": CONNECT_TIMEOUT_S, **self._options}
+        self.logins += 1
         try:
-            self.logins += 1
-            connecting = asyncssh.connect(self.host, client_factory=lambda: _Client(self._prompt), **options)
-            return await asyncio.wait_for(connecting, 300 if self._prompt else CONNECT_TIMEOUT_S + 10)
+            found = await asyncssh.SSHClientConnectionOptions.construct(host=self.host, **self._options)
+            patience_s = float(found.connect_timeout or CONNECT_TIMEOUT_S)
+            async with asyncio.timeout(patience_s) as timeout:
+                ask = self._asker(timeout, patience_s)
+                options = {**self._options, "connect_timeout": None}
+                if ask is not None:
+                    options.setdefault("passphrase", lambda file: ask(f"Passphrase of {file}: ", False))  # noqa: FBT003
+                return await asyncssh.connect(self.host, client_factory=lambda: _Client(ask), **options)
         except asyncssh.HostKeyNotVerifiable as error:
             raise self._stop(self._about_host_key()) from error
-        except asyncssh.PermissionDenied as error:
+        except asyncssh.DisconnectError as error:
+            # sshd ends with a protocol error what tried too many keys of an agent: trying again is what gets one banned
+            if not isinstance(error, asyncssh.PermissionDenied) and "authentication fail" not in error.reason:
+                raise ConnectError(f"cannot reach {self.host}: {error}") from error
             raise self._stop(
-                f"{self.host} does not let us in: {error.reason}. Try `ssh {self.host}`; "
+                f"{self.host} does not let us in: {error.reason}{self._about_keys()}. Try `ssh {self.host}`; "
                 "no further attempt is made, so that the site does not ban you"
             ) from error
         except (asyncssh.KeyImportError, asyncssh.ConfigParseError, ValueError) as error:
             raise self._stop(f"the SSH set-up for {self.host} is wrong: {error}") from error
         except (asyncssh.Error, OSError, TimeoutError) as error:
-            raise ConnectError(f"cannot reach {self.host}: {error or 'it does not answer'}") from error
+            raise ConnectError(f"cannot reach {self.host}: {str(error) or 'it does not answer'}") from error
+
+    def _asker(self, timeout: asyncio.Timeout, patience_s: float) -> Callable[[str, bool], str | None] | None:
+        """Return the prompt, such that the time a person takes does not count."""
+        prompt, loop = self._prompt, asyncio.get_running_loop()
+        if prompt is None:
+            return None
+
+        def wait(seconds: float | None) -> None:
+            with suppress(RuntimeError):  # it is over
+                timeout.reschedule(None if seconds is None else loop.time() + seconds)
+
+        def ask(text: str, seen: bool) -> str | None:  # noqa: FBT001 (as the prompt that was handed in)
+            loop.call_soon_threadsafe(wait, None)
+            try:
+                return prompt(text, seen)
+            finally:
+                loop.call_soon_threadsafe(wait, patience_s)
+
+        return ask
+
+    def _about_keys(self) -> str:
+        """Name the keys that could not be tried, because nobody is there to give their passphrases."""
+        if self._prompt is not None:
+            return ""
+        config: Any = asyncssh.SSHClientConnectionOptions(host=self.host, **self._options).config
+        locked = [file for file in config.get("IdentityFile", DEFAULT_KEYS) if _is_locked(Path(file).expanduser())]
+        return f" (the key {locked[0]} needs its passphrase: `ssh-add {locked[0]}`)" if locked else ""
 
     def _about_host_key(self) -> str:
         try:
@@ -241,11 +301,12 @@ class _Client(asyncssh.SSHClient):
 
     def __init__(self, prompt: Callable[[str, bool], str | None] | None) -> None:
         self._prompt = prompt
-        self._asked = 0
+        self._asked = self._passwords = 0
 
     def password_auth_requested(self) -> str | None:
         """Ask for the password, three times at most."""
-        return self._ask("Password: ", seen=False)
+        self._passwords += 1
+        return self._ask("Password: ", seen=False) if self._passwords <= MOST_PASSWORDS else None
 
     def kbdint_auth_requested(self) -> str | None:
         """Take part in keyboard-interactive authentication only where somebody can answer."""
@@ -265,6 +326,16 @@ class _Client(asyncssh.SSHClient):
     def _ask(self, text: str, *, seen: bool) -> str | None:
         self._asked += 1
         return self._prompt(text, seen) if self._prompt and self._asked <= 6 else None
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        asyncssh.read_private_key(file)
+    except asyncssh.KeyImportError as error:
+        return str(error).startswith("Passphrase")
+    except OSError:
+        pass
+    return False
 
 
 async def _converse(process: Any, stdin: bytes, collected: tuple[list[bytes], list[bytes]]) -> None:

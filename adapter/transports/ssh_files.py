@@ -14,6 +14,7 @@ import secrets
 import shlex
 import tarfile
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol, cast
@@ -84,8 +85,8 @@ async def put_files(link: Link, uploads: Sequence[Upload], scratch: str) -> None
     placed = await _ask(link, step)
     if placed.exit_code == _MISSING:
         missing = _read_missing(placed.stdout)
-        await _send(link, [plan.contents[key] for key in missing], missing, scratch)
-        placed = await _ask(link, step)
+        keep = await _send(link, [plan.contents[key] for key in missing], missing, scratch)
+        placed = await _ask(link, f"{keep}\n{step}")
     if placed.exit_code != 0:
         raise TransportError(f"cannot put files on {link.host}: {placed.words or f'exit code {placed.exit_code}'}")
 
@@ -166,7 +167,8 @@ def _read_missing(stdout: str) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) == 2}
 
 
-async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], scratch: str) -> None:
+async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], scratch: str) -> str:
+    """Send *contents* and return the shell text that then checks them and moves them into the store."""
     small, large = [c for c in contents if c.size < SMALL], [c for c in contents if c.size >= SMALL]
     bundle = f"{scratch}/store/bundle-{secrets.token_hex(6)}.part"
     try:
@@ -179,9 +181,7 @@ async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], 
     except (asyncssh.Error, OSError) as error:
         interrupted = f"the transfer to {link.host} was interrupted: {error}; it goes on where it stopped"
         raise ConnectError(interrupted) from error
-    kept = await _ask(link, _keep_step(scratch, bundle if small else None, [c.key for c in large]))
-    if kept.exit_code != 0:
-        raise TransportError(f"cannot keep files on {link.host}: {kept.words or f'exit code {kept.exit_code}'}")
+    return _keep_step(scratch, bundle if small else None, [c.key for c in large])
 
 
 async def _send_one(link: Link, sftp: asyncssh.SFTPClient, content: Content, offset: int, target: str) -> None:
@@ -262,12 +262,11 @@ async def get_files(link: Link, downloads: Sequence[Download], scratch: str) -> 
     written: list[list[str]] = [[] for _ in downloads]
     if sizes:
         with tempfile.TemporaryFile() as local:
-            await _fetch(link, f"{folder}/all", local, sum(sizes.values()))
+            await _fetch(link, folder, local, sum(sizes.values()))
             at = 0
             for number, size in sorted(sizes.items()):
                 written[number] = await asyncio.to_thread(unpack_here, _part(local, at, size), downloads[number])
                 at += size
-    await _ask(link, f"rm -rf {shlex.quote(folder)}")
     return written
 
 
@@ -282,6 +281,7 @@ def _pack_step(downloads: Sequence[Download], folder: str) -> str:
             f"  if [ -s list ]; then tar -C {shlex.quote(download.folder)} --null -T list -cf part || exit 1",
             f'    echo {number} "$(($(wc -c <part)))"; cat part >>all || exit 1; rm part; fi; fi',
         ]
+    lines.append(f"rm -f list; [ -s all ] || rm -rf {quoted}")
     return "\n".join(lines)
 
 
@@ -293,19 +293,29 @@ def _find(pattern: str) -> str:
     return f"find . -mindepth {depth} -maxdepth {depth} -path {escaped} -print0"
 
 
-async def _fetch(link: Link, path: str, local: IO[bytes], size: int) -> None:
+async def _fetch(link: Link, folder: str, local: IO[bytes], size: int) -> None:
+    """Bring the archive in *folder* and remove it there: the channel is open, another would cost three round trips."""
+    path = f"{folder}/all"
     try:
-        async with link.sftp() as sftp, sftp.open(path, "rb", encoding=None) as file:
-            at = 0
-            while at < size:
-                blocks = [(each, min(1 << 18, size - each)) for each in range(at, min(size, at + (1 << 22)), 1 << 18)]
-                for block in await asyncio.gather(*(file.read(length, start) for start, length in blocks)):
-                    local.write(cast("bytes", block))
-                at += sum(length for _, length in blocks)
-                if link.on_progress and size >= SMALL:
-                    link.on_progress(path, at, size)
+        async with link.sftp() as sftp:
+            await _read(link, sftp, path, local, size)
+            with suppress(asyncssh.SFTPError):  # what stays there does no harm
+                await sftp.remove(path)
+                await sftp.rmdir(folder)
     except (asyncssh.Error, OSError) as error:
         raise ConnectError(f"the transfer from {link.host} was interrupted: {error}") from error
+
+
+async def _read(link: Link, sftp: asyncssh.SFTPClient, path: str, local: IO[bytes], size: int) -> None:
+    async with sftp.open(path, "rb", encoding=None) as file:
+        at = 0
+        while at < size:
+            blocks = [(each, min(1 << 18, size - each)) for each in range(at, min(size, at + (1 << 22)), 1 << 18)]
+            for block in await asyncio.gather(*(file.read(length, start) for start, length in blocks)):
+                local.write(cast("bytes", block))
+            at += sum(length for _, length in blocks)
+            if link.on_progress and size >= SMALL:
+                link.on_progress(path, at, size)
 
 
 def _part(local: IO[bytes], start: int, size: int) -> IO[bytes]:

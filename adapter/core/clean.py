@@ -1,0 +1,239 @@
+"""Which folders of finished jobs may go, and the shell text that removes those and nothing else. Pure.
+
+A path is never taken from the journal as it is: it must be WORKSPACE/RUN/NAME with names of our own making, and on the
+target each step goes into a folder, looks where it really is, and removes a plain name in it. ``rm`` takes a name that
+became a symbolic link meanwhile as the link.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adapter.core.state import State
+from adapter.core.template import quote
+from adapter.core.units import format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from adapter.core.job import Job
+
+_RUN = re.compile(r"[0-9a-hjkmnp-tv-z]{10}")
+_FOLDER = re.compile(r"[0-9]{4,}-[A-Za-z0-9._-]{1,40}(\.[0-9]+)?")
+_CONTENT = re.compile(r"[0-9a-f]{64}(\.x)?")
+_PART = re.compile(r"([0-9a-f]{64}(\.x)?|bundle-[0-9a-f]{12})\.part(\.d)?")
+_OUT = re.compile(r"out-[0-9a-f]{12}")
+_LEFT_BEHIND_AFTER = "-mtime +0"  # find(1) cuts to whole days: more than 0 is a day or older
+# Content that no job directory has ever linked to may belong to an upload that is under way: it is placed after that.
+_UPLOADED_AFTER = "-cmin +60"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What may be removed of one run: ``jobs`` whose folder may go, ``kept`` those of jobs that went wrong.
+
+    ``why_not`` says why the whole run is left alone; it is empty where it is not.
+    """
+
+    jobs: tuple[Job, ...] = ()
+    kept: tuple[Job, ...] = ()
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a step says about one name: ``what`` happened to it, its size in bytes, and why (mostly empty).
+
+    ``found`` (it is there, nothing was done), ``removed``, ``gone`` (it was not there), ``refused`` (it is not what it
+    should be), ``failed`` (it could not be removed), ``unknown`` (no answer came).
+    """
+
+    what: str
+    size_bytes: int = 0
+    text: str = ""
+
+
+def select(
+    jobs: Sequence[Job], *, now: float, older_than_s: float | None = None, with_failed: bool = False
+) -> Selection:
+    """Return which folders of one run's *jobs* may go. A run with a job that is not at its very end keeps them all.
+
+    *older_than_s* is the age of the run's end, ``None`` for any.
+    """
+    for job in jobs:
+        if not job.state.is_final:
+            return Selection(why_not=f"job {job.key} has not ended ({job.verdict})")
+        if not job.collected:
+            return Selection(why_not=f"job {job.key} is not collected")
+    age_s = now - max((now if job.ended_at is None else job.ended_at for job in jobs), default=now)
+    if older_than_s is not None and age_s < older_than_s:
+        return Selection(why_not=f"it ended {format_seconds(age_s)} ago")
+    there = [job for job in jobs if job.directory is not None]
+    kept = () if with_failed else tuple(job for job in there if _went_wrong(job))
+    return Selection(jobs=tuple(job for job in there if job not in kept), kept=kept)
+
+
+def _went_wrong(job: Job) -> bool:
+    """Outputs that could not be brought are still in the job's folder, and nowhere else."""
+    return job.state is not State.SUCCEEDED or bool(job.collect_problem)
+
+
+def workspace_of(job: Job) -> str | None:
+    """Return the workspace in which *job*'s folder stands; ``None`` if the journal's path is not one of our making."""
+    end = f"/{job.run}/{job.folder_name}"
+    if job.directory is None or not (_RUN.fullmatch(job.run) and _FOLDER.fullmatch(job.folder_name)):
+        return None
+    workspace = job.directory.removesuffix(end)
+    is_ours = job.directory.endswith(end) and workspace.startswith("/") and ".." not in workspace.split("/")
+    return workspace if is_ours else None
+
+
+def folders_step(where: str, workspace: str, jobs: Sequence[Job], *, remove: bool) -> str:
+    """Return shell text that lists, or removes, the folders of *jobs* of one run in *workspace*.
+
+    *where* is shell text for the workspace as the backend file has it: where that leads elsewhere now, nothing is done.
+    """
+    run = jobs[0].run
+    names = "\n".join(f"one {quote(job.folder_name)}" for job in jobs)
+    return f"""\
+{_into_workspace(where, workspace)}
+one() {{ # one NAME: in the run's folder
+    if [ -h "./$1" ]; then echo "refused 0 $1 it is a symbolic link"; return; fi
+    if [ ! -e "./$1" ]; then echo "gone 0 $1"; return; fi
+    if [ ! -d "./$1" ]; then echo "refused 0 $1 it is no folder"; return; fi
+    size=$(du -sk "./$1" 2>/dev/null)
+    size=${{size%%[!0-9]*}}
+{_REMOVE if remove else _LIST}
+}}
+in_run=
+if [ -h ./{run} ]; then echo "{run} is a symbolic link" >&2; exit 71; fi
+if [ -e ./{run} ]; then
+    into ./{run} {quote(f"{workspace}/{run}")}
+    in_run=1
+else
+    one() {{ echo "gone 0 $1"; }}
+fi
+{names}
+[ -z "$in_run" ] || {{ into .. {quote(workspace)}; {f"rmdir ./{run} 2>/dev/null" if remove else ":"}; }}
+:"""
+
+
+_LIST = """\
+    echo "found ${size:-0} $1\""""
+# --one-file-system, where rm knows it: what a job has mounted and left in its folder is not ours to empty.
+_REMOVE = """\
+    if why=$(rm -rf $one_file_system "./$1" 2>&1) && [ ! -e "./$1" ]; then
+        echo "removed ${size:-0} $1"
+    else
+        echo "failed ${size:-0} $1 $(printf '%s' "$why" | head -n 1)"
+    fi"""
+
+
+def _into_workspace(where: str, workspace: str) -> str:
+    return f"""\
+# clean
+unset CDPATH
+into() {{ # into FOLDER EXPECTED: go there, if it really is there
+    cd -P "$1" && [ "$(pwd -P)" = "$2" ] && return
+    echo "$2 is not where it was: this is $(pwd -P)" >&2
+    exit 71
+}}
+one_file_system=--one-file-system
+rm -f $one_file_system 2>/dev/null || one_file_system=
+workspace={where}
+into "$workspace" {quote(workspace)}"""
+
+
+def store_list_step(where: str, workspace: str) -> str:
+    """Return shell text that lists what of the store of *workspace* may go, now or once no job directory links to it.
+
+    To be asked before job directories go: what they link to was placed, and belongs to no upload under way.
+    """
+    return f"""\
+{_into_files(where, workspace)}
+find . -mindepth 1 -maxdepth 1 -type d -name 'out-*' {_LEFT_BEHIND_AFTER} -exec sh -c '{_sizes("out")}' sh {{}} +
+[ -d ./store ] && [ ! -h ./store ] || exit 0
+into ./store {quote(f"{workspace}/.files/store")}
+{_IN_STORE} ! -type l \\( -name '*.part' -o -name '*.part.d' \\) {_LEFT_BEHIND_AFTER} \\
+    -exec sh -c '{_sizes("part")}' sh {{}} +
+{_IN_STORE} -type f ! -name '*.part' -links 1 {_UPLOADED_AFTER} -exec sh -c '{_sizes("unlinked")}' sh {{}} +
+{_IN_STORE} -type f ! -name '*.part' -links +1 -exec sh -c '{_sizes("linked")}' sh {{}} +
+:"""
+
+
+_IN_STORE = "find . -mindepth 1 -maxdepth 1 ! -name '*[!0-9a-z.-]*'"
+
+
+def _sizes(word: str) -> str:
+    return f'for each; do size=$(du -sk "$each"); echo "{word} ${{size%%[!0-9]*}} ${{each#./}}"; done'
+
+
+def _into_files(where: str, workspace: str) -> str:
+    return f"""\
+{_into_workspace(where, workspace)}
+[ -d ./.files ] && [ ! -h ./.files ] || exit 0
+into ./.files {quote(f"{workspace}/.files")}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What of a store may go, by name, with sizes in bytes.
+
+    ``unlinked`` content and ``left_behind`` pieces of transfers may go now, ``linked`` content once no job needs it.
+    """
+
+    unlinked: dict[str, int]
+    linked: dict[str, int]
+    left_behind: dict[str, int]
+
+
+def read_store(stdout: str) -> Store:
+    """Return what :func:`store_list_step`'s answer says; names that are not of our making are left out."""
+    rows = [(match[1], match[3], int(match[2]) * 1024) for match in _STORE_ROW.finditer(stdout)]
+    named = {word: {name: size for kind, name, size in rows if kind == word} for word in _STORE_NAMES}
+    ours = {
+        word: {name: size for name, size in named[word].items() if p.fullmatch(name)}
+        for word, p in _STORE_NAMES.items()
+    }
+    return Store(ours["unlinked"], ours["linked"], {**ours["out"], **ours["part"]})
+
+
+_STORE_NAMES = {"unlinked": _CONTENT, "linked": _CONTENT, "out": _OUT, "part": _PART}
+_STORE_ROW = re.compile(r"^(\w+) (\d+) (\S+)$", re.MULTILINE)
+
+
+def store_remove_step(where: str, workspace: str, names: Iterable[str]) -> str:
+    """Return shell text that removes *names* from the store of *workspace*: content only if nothing links to it now."""
+    names = list(names)
+    outs = [name for name in names if _OUT.fullmatch(name)]
+    parts = [name for name in names if _PART.fullmatch(name)]
+    contents = [name for name in names if _CONTENT.fullmatch(name)]
+    return "\n".join(
+        [
+            _into_files(where, workspace),
+            'left() { [ -h "./$1" ] || [ ! -e "./$1" ] || { one "$1"; }; }',
+            f'one() {{\nsize=$(du -sk "./$1" 2>/dev/null)\nsize=${{size%%[!0-9]*}}\n{_REMOVE}\n}}',
+            'content() { [ -z "$(find "./$1" -prune -type f -links 1 2>/dev/null)" ] || one "$1"; }',
+            *(f"left {name}" for name in outs),
+            "[ -d ./store ] && [ ! -h ./store ] || exit 0",
+            f"into ./store {quote(f'{workspace}/.files/store')}",
+            *(f"left {name}" for name in parts),
+            *(f"content {name}" for name in contents),
+            ":",
+        ]
+    )
+
+
+def read_found(stdout: str) -> dict[str, Found]:
+    """Return what a step's answer says, by the names that it was about."""
+    return {
+        match["name"]: Found(match["what"], int(match["kib"]) * 1024, (match["text"] or "").strip())
+        for match in _FOUND_ROW.finditer(stdout)
+    }
+
+
+_FOUND_ROW = re.compile(
+    r"^(?P<what>found|removed|gone|refused|failed) (?P<kib>\d+) (?P<name>\S+)(?: (?P<text>.*))?$", re.MULTILINE
+)

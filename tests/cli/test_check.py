@@ -1,0 +1,279 @@
+"""``adapter check``: what it finds, what it makes of it, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from adapter.config.load import load_backend
+from adapter.core.backend import Backend, backend_from, merge
+from adapter.core.frame import answered, commands_in
+from adapter.errors import AuthenticationError, CompletedCommand, OutcomeUnknown
+from adapter.execution.checker import (
+    Checker,
+    Health,
+    Heard,
+    before_frame,
+    clock_row,
+    noise_row,
+    program_rows,
+    space_row,
+    tool_rows,
+)
+from adapter.transports.local import LocalTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from adapter.execution.checker import Row
+    from tests.cli.conftest import Shell
+
+KEYS = {"backend", "usable", "rows", "note"}
+
+
+class Ticking:
+    """A clock that moves on by a tenth of a second whenever it is read."""
+
+    def __init__(self, at: float = 1000.0) -> None:
+        self.at = at
+
+    def now(self) -> float:
+        self.at += 0.1
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing waits")
+
+
+class Noisy(LocalTransport):
+    """This machine, with a shell that talks before it listens; ``answers`` says what becomes of each run."""
+
+    def __init__(self, out: str = "", err: str = "", broken: Callable[[str], Exception | None] | None = None) -> None:
+        super().__init__()
+        self.out, self.err, self.broken = out, err, broken
+        self.runs: list[str] = []
+
+    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+        self.runs.append(stdin)
+        if self.broken and (error := self.broken(stdin)):
+            raise error
+        done = await super().run(command, stdin=stdin, timeout_s=timeout_s)
+        return CompletedCommand(
+            command=command, exit_code=done.exit_code, stdout=self.out + done.stdout, stderr=self.err + done.stderr
+        )
+
+
+def backend(tmp_path: Path, **changes: object) -> Backend:
+    loaded = load_backend("local").backend
+    document = merge(loaded.document, {"workspace": str(tmp_path / "workspace"), **changes})
+    return backend_from(document, name="mine", lineage=loaded.lineage)
+
+
+def found(checker: Checker) -> dict[str, Row]:
+    return {row.name: row for row in asyncio.run(checker.check())}
+
+
+def data(adapter: Shell, name: str) -> tuple[int, dict[str, Any]]:
+    done = adapter("check", name, "--json")
+    assert done.stdout, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, told
+
+
+# -- as a command
+
+
+def test_this_machine_is_well(adapter: Shell) -> None:
+    code, told = data(adapter, "local")
+    assert (code, set(told), told["usable"], told["backend"]) == (0, KEYS, True, "local")
+    assert "no job was submitted" in told["note"]
+    assert [row["name"] for row in told["rows"]] == [
+        "connection", "round trip", "shell noise", "program setsid", "workspace", "writable", "free space", "clock",
+    ]  # fmt: skip
+    for row in told["rows"]:
+        assert set(row) == {"name", "status", "found", "fix"}
+    rows = {row["name"]: row["found"] for row in told["rows"]}
+    assert re.fullmatch(r"\d+ ms \(median of 5; slowest \d+ ms\)", rows["round trip"])
+    assert rows["workspace"] == str(Path(adapter.environ["HOME"]).resolve() / ".adapter")
+    assert Path(rows["program setsid"]).is_absolute()
+
+
+def test_nothing_is_left_in_the_workspace_and_nothing_in_the_journal(adapter: Shell) -> None:
+    adapter("check", "local")
+    assert list((Path(adapter.environ["HOME"]) / ".adapter").iterdir()) == []
+    assert not Path(adapter.environ["ADAPTER_STATE"]).exists()
+
+
+def test_a_missing_program_fails_with_what_to_do(adapter: Shell) -> None:
+    (adapter.folder / "mine.yaml").write_text(
+        "format: 1\nname: mine\nextends: local\nneeds: [setsid, no-such-program, moved]\nprograms: {moved: /no/moved}\n"
+    )
+    done = adapter("check", "./mine.yaml")
+    assert done.returncode == 5
+    assert re.search(r"^program no-such-program +failed +not found", done.stdout, re.MULTILINE)
+    assert (
+        "program no-such-program: load what provides it, or give its path: `programs: {no-such-program:" in done.stdout
+    )
+    assert re.search(r"^program moved +failed", done.stdout, re.MULTILINE)
+    assert re.search(r"^program setsid +ok", done.stdout, re.MULTILINE)
+    assert done.stdout.splitlines()[-2:][0] == "2 of 10 failed"
+    assert "no job was submitted" in done.stdout.splitlines()[-1]
+
+
+def test_a_workspace_that_cannot_be_made_fails_with_what_to_do(adapter: Shell) -> None:
+    (adapter.folder / "file").write_text("in the way")
+    (adapter.folder / "mine.yaml").write_text(
+        f"format: 1\nname: mine\nextends: local\nworkspace: {adapter.folder}/file/below\n"
+    )
+    code, told = data(adapter, "./mine.yaml")
+    (row,) = [row for row in told["rows"] if row["name"] == "workspace"]
+    assert (code, row["status"]) == (5, "failed")
+    assert "file/below" in row["found"]
+    assert "set `workspace`" in row["fix"]
+
+
+def test_help_says_that_no_job_is_submitted(adapter: Shell) -> None:
+    done = adapter("check", "--help")
+    assert "Submits no job" in done.stdout
+    assert done.stdout.count("\n    adapter ") >= 2
+
+
+def test_an_unknown_backend_is_wrong_usage(adapter: Shell) -> None:
+    assert adapter("check", "nope").returncode == 2
+
+
+# -- the looks
+
+
+def test_noise_is_measured_and_stops_nothing(tmp_path: Path) -> None:
+    rows = found(Checker(backend(tmp_path), Noisy("Welcome to x\nmotd\n", "module: grün\n"), Ticking()))
+    assert rows["shell noise"].health is Health.NOTE
+    assert rows["shell noise"].found == (
+        "stdout: 18 bytes, first line 'Welcome to x'; stderr: 14 bytes, first line 'module: grün'"
+    )
+    assert {row.health for name, row in rows.items() if name != "shell noise"} <= {Health.OK, Health.NOTE}
+
+
+def test_a_target_that_refuses_us_is_one_row(tmp_path: Path) -> None:
+    refusing = Noisy(broken=lambda _: AuthenticationError("it does not let us in"))
+    (row,) = asyncio.run(Checker(backend(tmp_path), refusing, Ticking()).check())
+    assert (row.name, row.health, row.found) == ("connection", Health.FAILED, "it does not let us in")
+    assert len(refusing.runs) == 1
+
+
+def test_a_shell_that_runs_nothing_is_a_failed_connection(tmp_path: Path) -> None:
+    class Closed(LocalTransport):
+        async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+            return CompletedCommand(command=command, exit_code=1, stdout="This account is closed.\n", stderr="")
+
+    (row,) = asyncio.run(Checker(backend(tmp_path), Closed(), Ticking()).check())
+    assert row.health is Health.FAILED
+    assert "ran nothing (exit code 1): This account is closed." in row.found
+
+
+def test_a_target_that_falls_silent_keeps_the_rows_so_far(tmp_path: Path) -> None:
+    silent = Noisy(broken=lambda script: OutcomeUnknown("no answer in time") if "workspace" in script else None)
+    rows = found(Checker(backend(tmp_path), silent, Ticking()))
+    assert list(rows) == ["connection", "round trip", "shell noise", "answers"]
+    assert rows["answers"].health is Health.FAILED
+
+
+def test_a_version_is_read_and_one_that_is_not_understood_is_a_note(tmp_path: Path) -> None:
+    version = {"command": "echo thing 22.5", "pattern": r"thing (?P<version>[\d.]+)"}
+    asked = found(Checker(backend(tmp_path, version=version), LocalTransport(), Ticking()))
+    assert (asked["scheduler version"].health, asked["scheduler version"].found) == (Health.OK, "22.5")
+    version["command"] = "echo something else"
+    asked = found(Checker(backend(tmp_path, version=version), LocalTransport(), Ticking()))
+    assert asked["scheduler version"].health is Health.NOTE
+
+
+def test_a_version_command_finds_the_backend_s_own_programs(tmp_path: Path) -> None:
+    program = tmp_path / "other name"
+    program.write_text("#!/bin/sh\necho thing 7\n")
+    program.chmod(0o755)
+    changes = {
+        "programs": {"thing": str(program)},
+        "version": {"command": "thing", "pattern": r"thing (?P<version>\d+)"},
+    }
+    rows = found(Checker(backend(tmp_path, **changes), LocalTransport(), Ticking()))
+    assert (rows["program thing"].found, rows["scheduler version"].found) == (str(program), "7")
+
+
+# -- what it makes of answers
+
+
+def heard(stdout: str = "", *, out: str = "", err: str = "", began_at: float = 0.0, took_s: float = 0.0) -> Heard:
+    answer = CompletedCommand(command="", exit_code=0, stdout=stdout, stderr="")
+    return Heard([answer], out, err, began_at, began_at + took_s)
+
+
+def test_noise_is_what_stands_before_the_frame() -> None:
+    script = "{\nprintf '\\n%s %s\\n' N '0 start'\n( eval x ) </dev/null\n}"
+    assert commands_in(script) == ["x"]
+    stdout, _ = answered(script, [CompletedCommand(command="x", exit_code=0, stdout="said\n", stderr="")])
+    assert before_frame(f"hello\r\n{stdout}", "N") == "hello\n"
+    assert before_frame(stdout, "N") == ""
+
+
+def test_no_noise_is_well_and_silence_is_a_note() -> None:
+    assert noise_row("shell noise", heard()).health is Health.OK
+    assert noise_row("shell noise", None).health is Health.NOTE
+
+
+@pytest.mark.parametrize(
+    ("date", "trips", "health", "begins"),
+    [
+        pytest.param("1000", [(999.0, 3.0), (1000.0, 1.0)], Health.OK, "+0 s", id="alike-by-the-fastest"),
+        pytest.param("1100", [(1000.0, 1.0)], Health.NOTE, "+100 s", id="ahead"),
+        pytest.param("900", [(1000.0, 1.0)], Health.NOTE, "-100 s", id="behind"),
+        pytest.param("1059", [(1000.0, 1.0)], Health.OK, "+59 s", id="a-little"),
+        pytest.param("1050", [(1000.0, 100.0)], Health.OK, "+0 s", id="half-the-round-trip-is-not-skew"),
+        pytest.param("what?", [(1000.0, 1.0)], Health.NOTE, "date says", id="no-date"),
+    ],
+)
+def test_clocks_are_compared(date: str, trips: list[tuple[float, float]], health: Health, begins: str) -> None:
+    row = clock_row([heard(f"{date}\n", began_at=began, took_s=took) for began, took in trips])
+    assert row.health is health
+    assert row.found.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("line", "health", "shown"),
+    [
+        ("/dev/a b 100 50 2097152 50% /home/x y", Health.OK, "2.0 GiB"),
+        ("/dev/a 100 50 524288 50% /", Health.NOTE, "512.0 MiB"),
+        ("/dev/a 100 100 0 100% /", Health.FAILED, "0 B"),
+        ("", Health.NOTE, "df does not tell"),
+    ],
+    ids=["spaces-in-names", "little", "full", "no-answer"],
+)
+def test_space_is_read_from_df(line: str, health: Health, shown: str) -> None:
+    assert (space_row(line).health, space_row(line).found) == (health, shown)
+
+
+def test_a_program_that_only_a_login_shell_has_says_so() -> None:
+    (row,) = program_rows(
+        ["run-it"], {"with login_shell": ["run-it /opt/bin/run-it"], "without login_shell": ["run-it "]}
+    )
+    assert row.health is Health.FAILED
+    assert "found with login_shell (/opt/bin/run-it)" in row.fix
+    assert "connection.login_shell" in row.fix
+
+
+def test_either_program_for_checksums_will_do() -> None:
+    lines = ["tar /bin/tar", "sha256sum ", "shasum /usr/bin/shasum", "mkdir /bin/mkdir", "find ", "mkdir-p yes"]
+    assert {row.name: row.health for row in tool_rows(lines)} == {
+        "tool tar": Health.OK, "tool sha256sum": Health.OK, "tool find": Health.FAILED, "tool mkdir -p": Health.OK,
+    }  # fmt: skip
+
+
+def test_a_hostile_workspace_is_one_word(tmp_path: Path) -> None:
+    name = "it's $(touch /tmp/adapter-hostile); x"
+    rows = found(Checker(backend(tmp_path, workspace=f"{tmp_path}/{name}"), LocalTransport(), Ticking()))
+    assert rows["workspace"].found.endswith(f"/{name}")
+    assert not Path("/tmp/adapter-hostile").exists()
