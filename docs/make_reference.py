@@ -113,6 +113,7 @@ NOTES = {
     "connection.known_hosts": "For `ssh`.",
     "connection.max_channels": "For `ssh`.",
     "connection.share": "For `ssh`.",
+    "connection.compression": "For `ssh`.",
     "limits.max_tasks": "Counted by each `adapter` process for the jobs that it drives.",
     "limits.submit_per_minute": "Counted by each `adapter` process.",
     "limits.capacity": "Counted by each `adapter` process.",

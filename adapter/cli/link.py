@@ -102,8 +102,7 @@ def _ask(text: str, *, seen: bool) -> str | None:
         is_main = threading.current_thread() is threading.main_thread()
         before = signal.signal(signal.SIGINT, signal.default_int_handler) if is_main else None
         try:
-            question = "\n".join(map(printable, text.splitlines())) + (" " if text.endswith(" ") else "")
-            return _read_line(terminal.fileno(), question, seen=seen)
+            return _read_line(terminal.fileno(), printable(text), seen=seen)
         except KeyboardInterrupt:
             return None
         finally:

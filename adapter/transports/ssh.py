@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 20.0  # for a server that accepts and never answers; ConnectTimeout in ~/.ssh/config wins
 ATTEMPT_INTERVAL_S = 2.0  # between two logins: sites ban hasty clients
+# The scripts of a batch are much alike: compressed, they are a tenth. A site on a fast network may turn it off.
+COMPRESSION = ("zlib@openssh.com", "zlib", "none")
 CHANNEL_WAITS_S = (0.1, 0.3, 1.0, 3.0)  # a server counts a channel for a moment after its end
 MOST_CHANNELS = 6  # sshd allows ten sessions a connection (MaxSessions); some are for others
 DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
@@ -55,6 +57,7 @@ class SshTransport:
         self._options: dict[str, Any] = {
             "keepalive_interval": 15,
             "keepalive_count_max": 3,
+            **({} if connection.get("compression") is False else {"compression_algs": COMPRESSION}),
             **{asked: connection[name] for name, asked in _OPTIONS.items() if connection.get(name) is not None},
             **options,
         }

@@ -148,8 +148,8 @@ def test_an_input_that_a_thousand_tasks_share_travels_once_and_is_kept_once(
 
     async def hand_over_and_kill() -> tuple[list[Job], int]:
         async with Wire(site.target_port) as wire:
-            # A thousand scripts are 6 MB, and like each other: SSH's own compression takes them to less than 1 MB.
-            connection = connection_through(wire, site, tmp_path, "Compression yes")
+            # A thousand scripts are 6 MB, and like each other: compressed, as is the default, they are less than 1 MB.
+            connection = connection_through(wire, site, tmp_path)
             journal = Journal.open(tmp_path / "journal.sqlite")
             backend = far_backend(connection, workspace)
             async with Executor(backend, transport=Counting(connection), journal=journal) as executor:

@@ -93,7 +93,7 @@ class Place:
 
     async def run(self, transport: SshTransport, tasks: Sequence[Task], **changes: object) -> list[Job]:
         async with self.executor(transport, **changes) as executor:
-            return await asyncio.wait_for(executor.wait(await executor.submit(tasks)), 150)
+            return await asyncio.wait_for(executor.wait(await executor.submit(tasks)), 60)
 
     def assert_once(self, jobs: Sequence[Job], *, pad: int = 0, count: int = JOBS) -> None:
         """Every one of the first *count* jobs ran once, ended well, is one job there, and its output is here."""

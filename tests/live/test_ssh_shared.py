@@ -160,17 +160,3 @@ def test_a_password_that_nobody_can_type_is_refused_once_and_then_left_alone(sit
             assert wire.connections == 1
 
     story(told())
-
-
-def test_ctrl_c_at_the_prompt_is_nobody_who_answers(site: SshSite, tmp_path: Path) -> None:
-    async def told() -> None:
-        async with Wire(site.target_port) as wire, contextlib.AsyncExitStack() as stack:
-            shell = shell_for(site, tmp_path, wire, PASSWORD_USER)
-            stack.push_async_callback(shell.close)
-            words = ["run", "--on", "cluster", "--", "true"]
-            code, shown = await asyncio.to_thread(shell.on_terminal, words, "\x03")
-            assert code != 0
-            assert shown.lower().count("password:") == 1
-            assert "does not let us in" in shown
-
-    story(told())
