@@ -197,7 +197,7 @@ def _by_scheduler(job: Job, word: Observation, report: ExitReport | None) -> Job
         exit_code = None  # a job that did not succeed has no exit code 0, whatever the scheduler fills in
     job = job.but(exit_code=exit_code, signal=signal)
     if word.state is State.KILLED:
-        return _killed(job, by_us=job.kill_sent_at is not None, reason=word.reason)
+        return _killed(job, by_us=job.kill_requested_at is not None, reason=word.reason)  # its answer may be lost
     if word.reason is None and exit_code is not None and (exit_code != 0 or word.state is State.SUCCEEDED):
         return _by_exit_code(job, exit_code, signal)
     if job.kill_sent_at is not None and word.reason is None:

@@ -68,10 +68,11 @@ class Site:
             commands.append(self.backend.version_command.render(self.backend.values))
         answers = await self._run(commands, timeout_s=60)
         made = answers[0].completed
-        if made is None or made.exit_code != 0:
-            why = made.words if made else "it gave no answer"
+        if made is None:  # lost on its way: to make it again does no harm
+            raise ConnectError(f"backend {self.backend.name}: the answer about the workspace was lost")
+        if made.exit_code != 0:
             raise TransportError(
-                f"cannot use the workspace {self.backend.workspace} of backend {self.backend.name}: {why}"
+                f"cannot use the workspace {self.backend.workspace} of backend {self.backend.name}: {made.words}"
             )
         lines = made.stdout.strip().splitlines()
         if missing := [line.removeprefix("missing ") for line in lines if line.startswith("missing ")]:

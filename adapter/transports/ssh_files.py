@@ -179,9 +179,28 @@ async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], 
                 archive = await asyncio.to_thread(_archive, small)
                 await _send_stream(link, sftp, archive, bundle, size=len(archive.getvalue()))
     except (asyncssh.Error, OSError) as error:
+        if isinstance(error, asyncssh.SFTPError) and not isinstance(
+            error, _LOST
+        ):  # the server said no, and would again
+            parts_here = [bundle, *(f"{scratch}/store/{content.key}.part" for content in large)]
+            raise TransportError(await _why_not(link, scratch, parts_here, error)) from error
         interrupted = f"the transfer to {link.host} was interrupted: {error}; it goes on where it stopped"
         raise ConnectError(interrupted) from error
     return _keep_step(scratch, bundle if small else None, [c.key for c in large])
+
+
+_LOST = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
+
+
+async def _why_not(link: Link, scratch: str, parts: Sequence[str], error: asyncssh.SFTPError) -> str:
+    """Say why the server takes no file (its SFTP only says "Failure"), and remove what it took of *parts*."""
+    store = f"{scratch}/store"
+    removed = " ".join(shlex.quote(part) for part in parts)
+    probe = (
+        f"cd {shlex.quote(store)} && head -c {SMALL} /dev/zero >probe.$$; code=$?; rm -f probe.$$ {removed}; exit $code"
+    )
+    said = await _ask(link, probe)
+    return f"cannot put files below {store} on {link.host}: {said.words if said.exit_code else error}"
 
 
 async def _send_one(link: Link, sftp: asyncssh.SFTPClient, content: Content, offset: int, target: str) -> None:
@@ -198,17 +217,23 @@ async def _send_stream(  # noqa: PLR0913 (each is one fact about the transfer)
     mode = "r+b" if start else "wb"
     async with sftp.open(target, mode, encoding=None) as file:
         at, under_way = start, set[asyncio.Task[int]]()
-        while block := reader.read(1 << 18):
-            under_way.add(asyncio.create_task(file.write(block, at)))
-            at += len(block)
-            if len(under_way) >= 16:
-                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                for each in done:
-                    each.result()
-                if link.on_progress and size >= SMALL:
-                    link.on_progress(target, at, size)
-        for each in under_way:
-            await each
+        try:
+            while block := reader.read(1 << 18):
+                under_way.add(asyncio.create_task(file.write(block, at)))
+                at += len(block)
+                if len(under_way) >= 16:
+                    done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    for each in done:
+                        each.result()
+                    under_way -= done
+                    if link.on_progress and size >= SMALL:
+                        link.on_progress(target, at, size)
+            for each in under_way:
+                await each
+        finally:
+            for each in under_way:
+                each.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)  # or each complains that nobody heard it
         await file.truncate(at)
 
 
@@ -236,7 +261,8 @@ def _keep_step(scratch: str, bundle: str | None, large: Sequence[str]) -> str:
     ]
     if bundle:
         lines += [
-            f"mkdir {shlex.quote(bundle)}.d && cd {shlex.quote(bundle)}.d && tar -xf {shlex.quote(bundle)} || exit 1",
+            f"mkdir {shlex.quote(bundle)}.d && cd {shlex.quote(bundle)}.d && tar -xf {shlex.quote(bundle)} ||"
+            f" {{ rm -rf {shlex.quote(bundle)} {shlex.quote(bundle)}.d; exit 1; }}",
             f"rm -f {shlex.quote(bundle)}",
             'for part in *.part; do keep "$part" ..; done',
             f"cd .. && rmdir {shlex.quote(bundle)}.d",
