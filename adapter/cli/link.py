@@ -74,7 +74,7 @@ def _link(socket: Path) -> None:
     """Own one SSH connection and listen at SOCKET; the settings come on standard input."""
     import logging
 
-    from adapter.transports.shared import run_broker
+    from adapter.transports.broker import run_broker
 
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("adapter").setLevel(logging.INFO)

@@ -33,8 +33,9 @@ def transport_for(
     kind = connection.get("kind", "local")
     if kind == "ssh":
         from adapter.transports import shared  # noqa: PLC0415 (only who uses it pays for it)
+        from adapter.transports.frames import idle_seconds  # noqa: PLC0415
 
-        if share_folder is not None and shared.idle_seconds(connection) is not None:
+        if share_folder is not None and idle_seconds(connection) is not None:
             return shared.SharedTransport(connection, folder=share_folder, prompt=prompt, tell=tell)
         from adapter.transports.ssh import SshTransport  # noqa: PLC0415 (only who uses it pays for it)
 

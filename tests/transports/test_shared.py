@@ -32,14 +32,8 @@ from adapter.errors import (
 )
 from adapter.transports import transport_for
 from adapter.transports.base import Download, Upload
-from adapter.transports.shared import (
-    SharedTransport,
-    Wire,
-    idle_seconds,
-    link_statuses,
-    links_folder,
-    place_of,
-)
+from adapter.transports.frames import Wire, idle_seconds, links_folder, place_of
+from adapter.transports.shared import SharedTransport, link_statuses
 from adapter.transports.ssh import SshTransport
 
 if TYPE_CHECKING:
