@@ -68,12 +68,14 @@ class Input:
 class Output:
     """Files brought back after the task ended: ``path`` is a path or glob in the work folder, ``to`` a folder here.
 
-    A missing output fails the collection unless ``optional``.
+    A missing output fails the collection unless ``optional``. What matches one of the globs in ``exclude``, by its
+    whole path in the work folder or by its name alone, stays where it is.
     """
 
     path: str
     to: str = "."
     optional: bool = False
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_inside(self.path, f"output {self.path!r}")
@@ -210,9 +212,7 @@ def task_from(document: Mapping[str, Any]) -> Task:
     return Task(
         steps=tuple(_step_from(step) for step in steps or ()),
         inputs=tuple(_input_from(item) for item in known.pop("inputs", ())),
-        outputs=tuple(
-            Output(path=item) if isinstance(item, str) else Output(**item) for item in known.pop("outputs", ())
-        ),
+        outputs=tuple(_output_from(item) for item in known.pop("outputs", ())),
         resources=resources_from(known.pop("resources", {})),
         allowed_exit_codes=tuple(known.pop("allowed_exit_codes", (0,))),
         native={name: tuple(options) for name, options in known.pop("native", {}).items()},
@@ -239,6 +239,12 @@ def _input_from(item: Any) -> Input:
     if isinstance(item, str):
         return Input(path=item, to=_base_name(item))
     return Input(**{"to": _base_name(item.get("path", "")), **item})
+
+
+def _output_from(item: Any) -> Output:
+    if isinstance(item, str):
+        return Output(path=item)
+    return Output(**{**item, "exclude": tuple(item.get("exclude", ()))})
 
 
 def _base_name(path: str) -> str:

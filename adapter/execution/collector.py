@@ -59,7 +59,8 @@ class Collector:
     def _downloads(self, job: Job) -> list[Download]:
         values = job_values(self._book.backend, job, self._book.site.workspace)
         return [
-            Download(folder=values["work_directory"], pattern=output.path, to=output.to) for output in job.task.outputs
+            Download(folder=values["work_directory"], pattern=output.path, to=output.to, exclude=output.exclude)
+            for output in job.task.outputs
         ]
 
     def _collected(self, job: Job, files: Sequence[Sequence[str]]) -> Job:

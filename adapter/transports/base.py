@@ -30,12 +30,14 @@ class Upload:
 class Download:
     """Files to bring from the target: those matching the glob ``pattern`` below ``folder``, into ``to`` here.
 
-    The paths below ``folder`` are kept below ``to``.
+    The paths below ``folder`` are kept below ``to``. ``exclude``: globs of paths below ``folder``, or of names, that
+    are left out.
     """
 
     folder: str
     pattern: str
     to: str
+    exclude: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -8,14 +8,16 @@ import shutil
 import tarfile
 import tempfile
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from adapter.errors import TransportError
 from adapter.transports.base import Download
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import IO, Any
 
     from adapter.transports.base import Upload
@@ -80,7 +82,7 @@ def get_here(download: Download) -> list[str]:
     """
     folder, to = Path(download.folder), Path(download.to)
     written: list[str] = []
-    for file in _matching(folder, download.pattern):
+    for file in _matching(folder, download):
         target = to / file.relative_to(folder)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +109,7 @@ def unpack_here(archive: IO[bytes], download: Download) -> list[str]:
                 tar.extractall(folder, members, **_FILTER)  # noqa: S202 (each was looked at above)
         except (tarfile.TarError, OSError) as error:
             raise TransportError(f"cannot unpack {download.pattern} of {download.folder}: {error}") from error
-        return get_here(Download(folder=folder, pattern=download.pattern, to=download.to))
+        return get_here(replace(download, folder=folder))
 
 
 # Python 3.11.4 and later have a filter of their own (PEP 706); Debian 12's is older: what escapes is refused here too.
@@ -128,8 +130,9 @@ def _refuse_escape(member: tarfile.TarInfo, download: Download) -> None:
             raise TransportError(f"output {name} leads out of {download.folder} through {path}; it is not followed")
 
 
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    """Return the files that match, and those in the folders that match, each once."""
+def _matching(folder: Path, download: Download) -> list[Path]:
+    """Return the files that match, and those in the folders that match, each once, without what is excluded."""
+    pattern = download.pattern
     try:
         matches = sorted(path for path in folder.glob(pattern) if path.exists())  # a broken link is not there
     except ValueError as error:
@@ -141,7 +144,11 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
         for file in inside:
             _refuse_outside(file, folder)
             files[file] = None
-    return list(files)
+    return [file for file in files if not _is_excluded(file.relative_to(folder), download.exclude)]
+
+
+def _is_excluded(path: PurePath, exclude: Sequence[str]) -> bool:
+    return any(fnmatchcase(str(path), glob) or fnmatchcase(path.name, glob) for glob in exclude)
 
 
 def _refuse_outside(path: Path, folder: Path) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adapter.errors import TransportError
 from adapter.transports.base import Download, Upload
-from adapter.transports.files import get_here, put_here
+from adapter.transports.files import get_here, put_here, unpack_here
 from adapter.transports.local import LocalTransport
 
 NAMES = ["plain", "a b", "-rf", "new\nline", "é 名", "quote'\"", "$(touch oops)", "*", "x" * 200]
@@ -178,3 +181,20 @@ def test_what_cannot_be_brought_is_named_with_its_place(work: Path, tmp_path: Pa
     (tmp_path / "here").write_text("in the way")
     with pytest.raises(TransportError, match=f"cannot bring {work}/a.txt to {tmp_path}/here/a.txt: "):
         get_here(Download(folder=str(work), pattern="a.txt", to=f"{tmp_path}/here"))
+
+
+def test_what_is_excluded_stays_where_it_is(tmp_path: Path) -> None:
+    for name in ("out/a.txt", "out/b.tmp", "out/cache/c.txt", "out/deep/d.txt"):
+        (tmp_path / "work" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "work" / name).write_text(name)
+    exclude = ("*.tmp", "out/cache/*")
+    here = Download(folder=str(tmp_path / "work"), pattern="out", to=str(tmp_path / "here"), exclude=exclude)
+    brought = [str(tmp_path / "here" / name) for name in ("out/a.txt", "out/deep/d.txt")]
+    assert get_here(here) == brought
+
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(tmp_path / "work" / "out", "./out")
+    archive.seek(0)
+    far = replace(here, to=str(tmp_path / "far"))
+    assert unpack_here(archive, far) == [path.replace("/here/", "/far/") for path in brought]
