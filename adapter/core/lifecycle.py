@@ -7,7 +7,7 @@ Nothing is ever read from silence: a failed monitor command changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adapter.core.state import Reason, State
@@ -119,6 +119,8 @@ def _should_wait(job: Job, evidence: Evidence, waited: float, patience: Patience
 def _ended(job: Job, evidence: Evidence, now: float) -> Job:
     report, result = evidence.report, evidence.result
     word = evidence.observation or (result if result is not None and result.state.is_final else None)
+    if word is not None and word.state is State.SUCCEEDED and word.reason is not None:
+        word = replace(word, state=State.FAILED)  # "finished", and why it did not end well
     usage = job.usage
     for source in (report, evidence.observation, result):
         if source is not None:

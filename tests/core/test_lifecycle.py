@@ -332,3 +332,9 @@ def test_an_end_has_a_time_and_a_failure_can_be_told(before: Job, evidence: Evid
         assert after.reason is not None
     if after.state is FAILED:
         assert after.reason is not None or after.message
+
+
+def test_a_job_that_the_scheduler_calls_finished_for_a_bad_reason_failed_for_that_reason() -> None:
+    ended = says(DONE, Reason.TIME_LIMIT, 1)
+    after = advance(job(State.RUNNING), Evidence(answered=True, observation=ended), NOW, Patience())
+    assert (after.state, after.reason, after.exit_code) == (FAILED, Reason.TIME_LIMIT, 1)
