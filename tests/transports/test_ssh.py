@@ -326,12 +326,24 @@ def test_a_connection_lost_while_a_channel_opens_is_no_refusal_of_channels(
     assert with_transport(server, use) < 1.8, "one after the other: the cut was taken for a limit of one channel"
 
 
-def test_a_server_that_serves_no_files_is_named_as_such(server: Server) -> None:
+def test_a_server_that_serves_no_files_takes_and_gives_them_through_the_shell(server: Server, tmp_path: Path) -> None:
     server.serves_files = False
-    with pytest.raises(TransportError, match=r"files cannot travel to or from 127\.0\.0\.1") as refused:
-        put(server, Upload(target=f"{server.home}/in", content=b"x"))
-    assert not isinstance(refused.value, ConnectError)
-    assert run(server, "echo still here").stdout == "still here\n"
+    large = tmp_path / "large"
+    large.write_bytes(bytes(range(256)) * 12_000)  # three blocks of text
+    there = f"{server.home}/in"
+    put(
+        server, Upload(target=f"{there}/small", content=b"\0\xff x\n"), Upload(target=f"{there}/large", path=str(large))
+    )
+    assert (Path(there) / "small").read_bytes() == b"\0\xff x\n"
+    assert (Path(there) / "large").read_bytes() == large.read_bytes()
+
+    async def bring(transport: SshTransport) -> list[list[str]]:
+        wanted = Download(folder=there, pattern="*", to=str(tmp_path / "back"))
+        return await transport.get([wanted], scratch=f"{server.home}/.files")
+
+    assert with_transport(server, bring) == [[str(tmp_path / "back" / name) for name in ("large", "small")]]
+    assert (tmp_path / "back" / "large").read_bytes() == large.read_bytes()
+    assert server.sftp_bytes == 0
 
 
 # -- logging in
