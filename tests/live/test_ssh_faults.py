@@ -179,7 +179,8 @@ MARKS = {"# prepare": "prepare", "# submit /": "submit", "# probe": "monitor", "
 def through(
     site: SshSite, wire: Wire, at: Callable[[str, str], None] = lambda *_: None, *, host: str = "target", **options: Any
 ) -> Watched:
-    connection = {"kind": "ssh", "host": host, "config": str(site.config)}
+    # The wire is cut after so and so many bytes: what travels must be as long as it is written.
+    connection = {"kind": "ssh", "host": host, "config": str(site.config), "compression": False}
     return Watched(connection, at, port=wire.port, host_key_alias="target", **options)
 
 
