@@ -84,7 +84,7 @@ def test_the_new_scheduler_takes_under_40_lines() -> None:
     assert len((EXAMPLES / "03-new-scheduler/miniq.yaml").read_text().splitlines()) < 40
 
 
-@pytest.mark.parametrize("busy", ["3"])
+@pytest.mark.parametrize("busy", ["2", "3"])
 def test_a_queue_that_is_busy_most_of_the_time_loses_and_doubles_nothing(user: User, busy: str) -> None:
     scheduler = EXAMPLES / "03-new-scheduler"
     queue = user.folder / "queue"
