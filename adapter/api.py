@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from adapter.config.load import load_backend
+from adapter.config.secrets import read_secrets
 from adapter.config.settings import state_dir
 from adapter.core.backend import Backend
 from adapter.core.task import Task
@@ -54,7 +55,8 @@ def connect(
     loaded = backend if isinstance(backend, Backend) else load_backend(backend).backend
     if not isinstance(journal, Journal):
         journal = Journal.open(journal or state_dir() / "journal.sqlite")
-    return Executor(loaded, transport=transport or transport_for(loaded.connection), journal=journal, on_event=on_event)
+    transport = transport or transport_for(loaded.connection)
+    return Executor(loaded, transport=transport, journal=journal, secrets=read_secrets(loaded), on_event=on_event)
 
 
 class Session:

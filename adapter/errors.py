@@ -11,6 +11,7 @@
     ├── TaskError                   3    the asker must act
     │   ├── RenderError
     │   └── UnsupportedResource
+    │       └── UnsupportedImage
     ├── TransportError              4    the machine could not be asked
     │   ├── ConnectError
     │   ├── AuthenticationError
@@ -123,6 +124,15 @@ class RenderError(TaskError):
 
 class UnsupportedResource(TaskError):
     """The backend has no way to ask for a resource that the task names, or not that much of it."""
+
+
+class UnsupportedImage(UnsupportedResource):
+    """The backend runs no image of the protocols asked for (``docker``, ``library``, ...)."""
+
+    def __init__(self, message: str, *, protocols: Sequence[str] = ()) -> None:
+        """Keep the image protocols that the task offers, best first."""
+        super().__init__(message)
+        self.protocols = tuple(protocols)
 
 
 class TransportError(AdapterError):

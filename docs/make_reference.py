@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.backend import ERROR_CLASSES
-from adapter.core.check import GROUPS
-from adapter.core.render import COMMAND_VARIABLES, FIND_VARIABLES, JOB_ID_VARIABLES, SCRIPT_VARIABLES, TASK_VARIABLES
+from adapter.core.check_answers import GROUPS
 from adapter.core.state import Reason, State
 from adapter.core.template import FILTER_NAMES, Template
+from adapter.core.variables import COMMAND_VARIABLES, FIND_VARIABLES, JOB_ID_VARIABLES, SCRIPT_VARIABLES, TASK_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -10,6 +10,7 @@ import click
 from adapter.cli.link import links_dir, terminal_prompt
 from adapter.cli.text import printable
 from adapter.config.load import load_backend
+from adapter.config.secrets import read_secrets
 from adapter.config.settings import load_settings, state_dir
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.schema import unknown
@@ -92,7 +93,7 @@ def open_executor(backend: Backend, journal: Journal, on_event: Callable[[Event]
         share_folder=links_dir(),
         tell=lambda text: click.echo(f"adapter: {printable(text)}", err=True),
     )
-    return Executor(backend, transport=transport, journal=journal, on_event=on_event)
+    return Executor(backend, transport=transport, journal=journal, secrets=read_secrets(backend), on_event=on_event)
 
 
 def find_target(journal: Journal, text: str) -> tuple[RunRecord, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,16 +81,22 @@ def _workdir(folder: str | None, backend: Backend) -> str | None:
 
 
 def _input(text: str) -> Input:
+    if _URL.match(text):
+        url, _, to = text.rpartition(":")  # URL:TO, and the URL has a colon of its own
+        return Input(url=text, to=Path(text).name) if to.startswith("//") else Input(url=url, to=to)
     path, to = _split(text)
     if not path or not os.path.lexists(path):
         raise click.UsageError(f"--input: there is no file or folder {path!r} here")
     whole = os.path.abspath(path)  # noqa: PTH100 (Path.resolve would follow links)
-    return Input(path=whole, to=to or Path(whole).name)
+    return Input(path=whole, to=to or Path(whole).name, folder=Path(whole).is_dir())
 
 
 def _output(text: str) -> Output:
     pattern, to = _split(text)
     return Output(path=pattern, to=os.path.abspath(to or "."))  # noqa: PTH100 (Path.resolve would follow links)
+
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -144,7 +144,10 @@ def _input(entry: Any, folder: Path) -> Any:
     if entry is None:
         return None
     long = filled(entry)
-    return {**long, "path": _absolute(long["path"], folder)} if "path" in long else long
+    if "path" not in long:
+        return long
+    path = _absolute(long["path"], folder)
+    return {**long, "path": path, "folder": Path(path).is_dir()}
 
 
 def _output(entry: Any, folder: Path) -> Any:

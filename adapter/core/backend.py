@@ -6,85 +6,31 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from adapter.core import units
-from adapter.core.state import Reason, State
+from adapter.core.document import Document, document_from
+from adapter.core.specs import (
+    ArraySpec,
+    KillSpec,
+    LaunchSpec,
+    LogSpec,
+    Option,
+    QuerySpec,
+    SubmitSpec,
+    array_from,
+    kill_from,
+    launch_from,
+    log_from,
+    options_from,
+    query_from,
+    submit_from,
+)
 from adapter.core.task import parse_resource
-from adapter.core.template import Condition, Template
+from adapter.core.template import Condition, PlainTemplate, Template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ERROR_CLASSES = ("transient", "limit", "auth", "gone", "permanent")
-EXIT_CODE_DECODERS = ("plain", "wait_status", "code_signal", "plus_128", "plus_256")
-GONE = "gone"
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One piece of a command or one directive line; written only if ``when`` holds."""
-
-    name: str
-    when: Condition
-    text: Template
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandSpec:
-    """A command template with its ``options``; ``timeout_s`` bounds one command."""
-
-    command: Template
-    options: tuple[Option, ...] = ()
-    timeout_s: float = 60.0
-
-    @property
-    def variables(self) -> frozenset[str]:
-        """The names that the command and its options use."""
-        return self.command.variables.union(*(option.text.variables for option in self.options))
-
-    @property
-    def takes_many(self) -> bool:
-        """Whether one command serves many jobs (it uses ``job_ids``)."""
-        return "job_ids" in self.variables
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitSpec(CommandSpec):
-    """How a job is handed over. ``job_id_inside`` is shell text giving, inside the job, the id that submit answered."""
-
-    job_id: re.Pattern[str]
-    job_id_inside: str | None = None
-
-
-StateMap = dict[str, tuple[State, Reason | None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuerySpec(CommandSpec):
-    """How jobs are asked about: ``monitor``, ``result`` and ``find`` are all this.
-
-    ``states`` and ``reasons`` map the scheduler's words to ours; ``exit_codes`` maps the command's own exit code to
-    a word of ours or to ``gone``, for commands that ask about one job. ``gone_after_s`` is how long a job may be absent
-    from good answers, without an exit file, before it is lost. ``requeues``: a running job may go back to the queue.
-    """
-
-    row: re.Pattern[str] | None = None
-    states: StateMap = field(default_factory=dict)
-    reasons: StateMap = field(default_factory=dict)
-    exit_codes: dict[int, str] = field(default_factory=dict)
-    exit_code_decode: str = "plain"
-    exit_code_reasons: dict[int, Reason] = field(default_factory=dict)
-    max_ids: int = 500
-    gone_after_s: float = 60.0
-    requeues: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillSpec(CommandSpec):
-    """How jobs are killed, and the harder way used ``escalate_after_s`` later for those still there."""
-
-    max_ids: int = 500
-    harder: CommandSpec | None = None
-    escalate_after_s: float = 30.0
+CAPABILITIES = ("arrays", "dependencies", "images", "gpu", "usage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +61,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One place that runs jobs. ``document`` is the merged file; ``lineage`` its name and those it extends."""
+    """One place that runs jobs. ``document`` is the merged file; ``lineage`` its name and those it extends.
+
+    ``script`` is what is written beside the submit command: text for a shell, or a document for a service. ``images``
+    holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
+    is. ``automatic`` says for which tasks this backend is a default, ``None`` for none.
+    """
 
     name: str
     document: Mapping[str, Any]
@@ -123,7 +74,7 @@ class Backend:
     submit: SubmitSpec
     monitor: QuerySpec
     kill: KillSpec
-    script: Template
+    script: Template | Document
     workspace: str
     summary: str = ""
     connection: Mapping[str, Any] = field(default_factory=dict)
@@ -140,7 +91,14 @@ class Backend:
     directives: tuple[Option, ...] = ()
     result: QuerySpec | None = None
     find: QuerySpec | None = None
-    logs: Mapping[str, Template] = field(default_factory=dict)
+    logs: Mapping[str, Template | LogSpec] = field(default_factory=dict)
+    launch: LaunchSpec | None = None
+    images: Mapping[str, PlainTemplate] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    array: ArraySpec | None = None
+    functions: Mapping[str, Template] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    automatic: Mapping[str, Any] | None = None
     errors: Mapping[str, tuple[re.Pattern[str], ...]] = field(default_factory=dict)
     version_command: Template | None = None
     version_pattern: re.Pattern[str] | None = None
@@ -150,6 +108,25 @@ class Backend:
     def takes_native(self) -> bool:
         """Whether a scheduler's own options have a place to go to."""
         return bool(self.directive_prefix) or "native" in self.submit.variables
+
+    @property
+    def job_variables(self) -> frozenset[str]:
+        """The names that the templates of a job's submit use: script, directives, submit command, launch, array."""
+        options = (*self.directives, *self.submit.options, *(self.launch.options if self.launch else ()))
+        used = self.submit.command.variables.union(self.script.variables, *(o.text.variables for o in options))
+        return used | (self.launch.command.variables if self.launch else frozenset())
+
+    @property
+    def capabilities(self) -> dict[str, bool]:
+        """What this backend can, by the words of ``CAPABILITIES``."""
+        read = {name for spec in (self.monitor, self.result) if spec and spec.grammar for name in spec.grammar.names}
+        return {
+            "arrays": self.array is not None,
+            "dependencies": bool({"after_succeeded", "after_ended"} & self.job_variables),
+            "images": bool(self.images),
+            "gpu": self.is_supported("gpu"),
+            "usage": isinstance(self.script, Template) or bool({"wall", "cpu", "user_cpu", "peak_ram"} & read),
+        }
 
     def is_supported(self, resource: str) -> bool:
         """Whether this backend has a way to ask for *resource*."""
@@ -167,8 +144,10 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
     }
     directives = document.get("directives", {})
     version, result = document.get("version", {}), document.get("result")
-    submit = _submit(document["submit"])
-    options = _options(directives.get("options", {}))
+    submit = submit_from(document["submit"])
+    options = options_from(directives.get("options", {}))
+    launch = launch_from(document["launch"]) if document.get("launch") else None
+    script = document_from(document["document"]) if "document" in document else Template(document["script"])
     return Backend(
         name=name,
         document=document,
@@ -181,8 +160,10 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         values=document.get("values", {}),
         defaults={key: parse_resource(key, value) for key, value in document.get("defaults", {}).items()},
         supports=frozenset(
-            {option.name for option in (*options, *submit.options)}
+            {option.name for option in (*options, *submit.options, *(launch.options if launch else ()))}
             | submit.command.variables
+            | (script.variables if isinstance(script, Document) else frozenset())
+            | ({"image"} if document.get("images") else set())
             | set(capacity)
             | set(document.get("supports", ()))
         ),
@@ -192,13 +173,20 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         directive_prefix=directives.get("prefix", ""),
         directive_escape=directives.get("escape", ""),
         directives=options,
-        script=Template(document["script"]),
+        script=script,
         submit=submit,
-        monitor=_query(document["monitor"]),
-        result=_query({"states": document["monitor"].get("states", {}), **result}) if result else None,
-        kill=_kill(document["kill"]),
-        find=_query(document["find"]) if document.get("find") else None,
-        logs={stream: Template(text) for stream, text in document.get("logs", {}).items()},
+        monitor=query_from(document["monitor"]),
+        result=query_from(_with_states(result, document["monitor"])) if result else None,
+        kill=kill_from(document["kill"]),
+        find=query_from(document["find"]) if document.get("find") else None,
+        logs={stream: log_from(spec) for stream, spec in document.get("logs", {}).items()},
+        launch=launch,
+        images={protocol: PlainTemplate(text) for protocol, text in document.get("images", {}).items()},
+        requires=tuple(document.get("requires", ())),
+        array=array_from(document["array"]) if document.get("array") else None,
+        functions={key: Template(body) for key, body in document.get("functions", {}).items()},
+        secrets=document.get("secrets", {}),
+        automatic=document.get("automatic"),
         errors={kind: tuple(map(re.compile, patterns)) for kind, patterns in document.get("errors", {}).items()},
         version_command=Template(version["command"]) if version else None,
         version_pattern=re.compile(version["pattern"]) if version else None,
@@ -206,67 +194,9 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
     )
 
 
-def _options(entries: Mapping[str, Any]) -> tuple[Option, ...]:
-    return tuple(
-        Option(name, Condition(entry["when"]), Template(entry["text"]))
-        if isinstance(entry, dict)
-        else Option(name, Condition(f"{name} is not none and {name}"), Template(entry))
-        for name, entry in entries.items()
-    )
-
-
-def _common(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "command": Template(spec["command"]),
-        "options": _options(spec.get("options", {})),
-        "timeout_s": units.parse_seconds(spec.get("timeout", 60)),
-    }
-
-
-def _submit(spec: Mapping[str, Any]) -> SubmitSpec:
-    return SubmitSpec(
-        **_common(spec), job_id=re.compile(spec["job_id"], re.MULTILINE), job_id_inside=spec.get("job_id_inside")
-    )
-
-
-def _query(spec: Mapping[str, Any]) -> QuerySpec:
-    decoding = spec.get("exit_code", {})
-    return QuerySpec(
-        **_common(spec),
-        row=re.compile(spec["row"]) if "row" in spec else None,
-        states=_state_map(spec.get("states", {})),
-        reasons=_state_map(spec.get("reasons", {})),
-        exit_codes={int(code): word for code, word in spec.get("exit_codes", {}).items()},
-        exit_code_decode=decoding.get("decode", "plain"),
-        exit_code_reasons={int(code): Reason(word) for code, word in decoding.get("reasons", {}).items()},
-        max_ids=spec.get("max_ids", 500),
-        gone_after_s=units.parse_seconds(spec.get("absent", {}).get("gone_after", 60)),
-        requeues=spec.get("requeues", False),
-    )
-
-
-def _kill(spec: Mapping[str, Any]) -> KillSpec:
-    harder = spec.get("escalate")
-    return KillSpec(
-        **_common(spec),
-        max_ids=spec.get("max_ids", 500),
-        harder=CommandSpec(**_common(harder)) if harder else None,
-        escalate_after_s=units.parse_seconds(harder["after"]) if harder else 30.0,
-    )
-
-
-def parse_state_word(word: str) -> tuple[State, Reason | None]:
-    """Return the state and reason in ``failed/time_limit``.
-
-    Raises:
-        ValueError: it names no state or reason of ours.
-    """
-    state, _, reason = word.partition("/")
-    return State(state), Reason(reason) if reason else None
-
-
-def _state_map(states: Mapping[str, list[str]]) -> StateMap:
-    return {str(native): parse_state_word(ours) for ours, natives in states.items() for native in natives}
+def _with_states(result: Mapping[str, Any], monitor: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *result* with the monitor's words where it names none of its own."""
+    return {**{key: monitor[key] for key in ("states", "reasons") if key in monitor}, **result}
 
 
 def _queue(spec: Mapping[str, Any]) -> Queue:

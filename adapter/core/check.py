@@ -7,41 +7,34 @@ whatever a file lacks is simply not looked at: missing keys are the schema's bus
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from adapter.core import units
-from adapter.core.backend import GONE, merge, parse_state_word, version_matches
-from adapter.core.check_template import Tried
-from adapter.core.pattern import can_take_for_ever
-from adapter.core.render import (
-    COMMAND_VARIABLES,
-    FIND_VARIABLES,
-    JOB_ID_VARIABLES,
-    SCRIPT_VARIABLES,
-    TASK_VARIABLES,
-)
+from adapter.core.backend import merge, version_matches
+from adapter.core.check_answers import answer_problems
+from adapter.core.check_template import Tried, leaf_problems
 from adapter.core.schema import Finding, KeyPath, dotted, unknown
+from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
 from adapter.core.task import RESOURCE_FIELDS, parse_resource
 from adapter.core.template import (
     Template,
 )
+from adapter.core.variables import (
+    COMMAND_VARIABLES,
+    FIND_VARIABLES,
+    JOB_ID_VARIABLES,
+    LAUNCH_VARIABLES,
+    SCRIPT_VARIABLES,
+    TASK_VARIABLES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-GROUPS = frozenset({"job_id", "state", "reason", "exit_code", "signal", "wall", "cpu", "peak_ram", "token"})
-_NEEDED_GROUPS = {
-    ("submit", "job_id"): ("job_id",),
-    ("monitor", "row"): ("job_id", "state"),
-    ("result", "row"): ("job_id", "state"),
-    ("find", "row"): ("job_id", "token"),
-    ("version", "pattern"): ("version",),
-}
 _MAY_BE_MAPPED = frozenset(State) - {State.WAITING}
 _MAY_BE_SET = frozenset(RESOURCE_FIELDS) | {"image"}
 _RESERVED = {*TASK_VARIABLES, *SCRIPT_VARIABLES, *COMMAND_VARIABLES, *JOB_ID_VARIABLES, *FIND_VARIABLES} - _MAY_BE_SET
@@ -110,6 +103,9 @@ def _templates(document: Mapping[str, Any]) -> Iterator[Finding]:
         (("kill", "escalate"), ids),
         (("find",), {*FIND_VARIABLES, *own}),
         (("version",), own),
+        (("launch",), {*job, *LAUNCH_VARIABLES}),
+        (("logs", "stdout"), ids),
+        (("logs", "stderr"), ids),
     ]
     tried = Tried(document)
     if isinstance(document.get("script"), str):
@@ -120,8 +116,64 @@ def _templates(document: Mapping[str, Any]) -> Iterator[Finding]:
         if isinstance(spec.get("command"), str):
             yield from tried.command((*path, "command"), spec["command"], {*known, *COMMAND_VARIABLES})
         yield from tried.options((*path, "options"), spec.get("options"), known)
+
+
+def _other_templates(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """The templates that are no command with options."""
+    own = set(document.get("values") or {})
+    job = {*TASK_VARIABLES, *own}
+    tried = Tried(document)
     for stream, text in (document.get("logs") or {}).items():
-        yield from tried.compiled(("logs", stream), text, job)
+        if isinstance(text, str):
+            yield from tried.compiled(("logs", stream), text, job)
+    for name, body in (document.get("functions") or {}).items():
+        if isinstance(body, str):
+            yield from tried.script(("functions", name), body, own)
+    for key in ("setup", "stop"):
+        if isinstance(text := _at(document, ("launch",)).get(key), str):
+            yield from tried.script(("launch", key), text, job)
+    for protocol, text in (document.get("images") or {}).items():
+        if isinstance(text, str):
+            yield from tried.compiled(("images", protocol), text, {"name"})
+    array = _at(document, ("array",))
+    places_in_array = {"option": {*job, "size", "first", "last"}, "job_id": {"job_id", "index"}}
+    for key, known in places_in_array.items():
+        if isinstance(array.get(key), str):
+            yield from tried.compiled(("array", key), array[key], known)
+
+
+def _documents(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """The leaves of a service's document, and its loops."""
+    known = {*TASK_VARIABLES, *(document.get("values") or {})}
+    yield from leaf_problems(Tried(document), ("document",), document.get("document"), known)
+    if document.get("document") is not None and isinstance(document.get("script"), str) and "extends" not in document:
+        sentence = "document and script stand together; a job has one of them"
+        yield Finding(path=("document",), message=sentence, at_key=True)
+
+
+_SECRET = re.compile(r"\$\{?secret_(?P<name>\w+)")
+
+
+def _secrets(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Each secret has one source, and what a command uses is declared."""
+    secrets = document.get("secrets") or {}
+    for name, source in secrets.items():
+        given = [key for key in ("env", "file", "command") if (source or {}).get(key)]
+        if isinstance(source, dict) and len(given) != 1:
+            has = "no source" if not given else f"both {given[0]} and {given[1]}"
+            yield Finding(path=("secrets", name), message=f"secret {name} has {has}; give one of env, file, command")
+    texts = [(("functions", name), body) for name, body in (document.get("functions") or {}).items()]
+    texts += [((section, "command"), _at(document, (section,)).get("command")) for section in _COMMANDS]
+    for path, text in texts:
+        for match in _SECRET.finditer(text if isinstance(text, str) else ""):
+            if match["name"] not in secrets and not document.get("abstract"):
+                line = text.count("\n", 0, match.start()) + 1
+                place = (line, match.start() - text.rfind("\n", 0, match.start()))
+                message = unknown("secret", match["name"], secrets) if secrets else f"no secret {match['name']!r}"
+                yield Finding(path=path, message=f"{message}; declare it under `secrets`", place=place)
+
+
+_COMMANDS = ("submit", "monitor", "result", "find", "kill", "version")
 
 
 def _at(document: Mapping[str, Any], path: KeyPath) -> Mapping[str, Any]:
@@ -131,50 +183,6 @@ def _at(document: Mapping[str, Any], path: KeyPath) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             return {}
     return value  # type: ignore[no-any-return]  # a document from a file is untyped
-
-
-# ---- patterns ----------------------------------------------------------------------------------------------------
-
-
-def _patterns(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for (section, key), needed in _NEEDED_GROUPS.items():
-        text = _at(document, (section,)).get(key)
-        if isinstance(text, str):
-            allowed = {"version"} if section == "version" else GROUPS
-            yield from _pattern((section, key), text, needed=needed, allowed=allowed)
-    for kind, texts in (document.get("errors") or {}).items():
-        for index, text in enumerate(texts):
-            if isinstance(text, str):
-                yield from _pattern(("errors", kind, index), text, needed=(), allowed=None)
-
-
-def _pattern(path: KeyPath, text: str, *, needed: Iterable[str], allowed: Iterable[str] | None) -> Iterator[Finding]:
-    """What is wrong with one regular expression; *allowed* ``None`` lets its groups be named anything."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            groups = set(re.compile(text).groupindex)
-    except re.error as error:
-        place = (error.lineno, error.colno) if error.lineno and error.colno else None
-        yield Finding(path=path, message=f"{dotted(path)} does not compile: {error.msg}", place=place, kind="pattern")
-        return
-    except (OverflowError, RecursionError) as error:
-        yield Finding(path=path, message=f"{dotted(path)} does not compile: {error}", kind="pattern")
-        return
-    for name in needed:
-        if name not in groups:
-            sentence = f"{dotted(path)} needs a named group (?P<{name}>...)"
-            yield Finding(path=path, message=sentence, kind="pattern")
-    for name in sorted(groups - set(allowed)) if allowed is not None else ():
-        before = text[: text.find(f"<{name}>") + 1]
-        place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
-        yield Finding(path=path, message=unknown("group", name, allowed or ()), place=place, kind="pattern")
-    if can_take_for_ever(text):
-        sentence = (
-            f"{dotted(path)} can take for ever on text that does not match: a repeat inside a repeat; "
-            "put something certain between the rounds or make the inner one possessive (++)"
-        )
-        yield Finding(path=path, message=sentence, kind="pattern")
 
 
 # ---- states ------------------------------------------------------------------------------------------------------
@@ -221,10 +229,10 @@ def _monitor(document: Mapping[str, Any]) -> Iterator[Finding]:
     monitor = _at(document, ("monitor",))
     if not isinstance(monitor.get("command"), str) or document.get("abstract"):
         return
-    if "row" not in monitor and "exit_codes" not in monitor:
+    if not any(key in monitor for key in ("row", "record", "json", "exit_codes")):
         sentence = "monitor reads nothing: give it `row`, a pattern for one line, or `exit_codes`"
         yield Finding(path=("monitor",), message=sentence, at_key=True, missing=("row",))
-    elif "row" in monitor and not monitor.get("states"):
+    elif "exit_codes" not in monitor and not monitor.get("states"):
         sentence = "missing key 'states' in monitor: what the words in `state` mean"
         yield Finding(path=("monitor",), message=sentence, at_key=True, missing=("states",))
     elif not (_ends_a_job(monitor) or "absent" in monitor or "result" in document):
@@ -367,7 +375,10 @@ def _version_condition(path: KeyPath, text: object) -> Iterator[Finding]:
 
 _CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
     _templates,
-    _patterns,
+    _other_templates,
+    answer_problems,
+    _documents,
+    _secrets,
     _states,
     _monitor,
     _kill,

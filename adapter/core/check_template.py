@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from jinja2 import nodes
 
-from adapter.core.render import sample_values
+from adapter.core.document import FOR, ITEM, WHEN, loop_in
 from adapter.core.schema import Finding, KeyPath, dotted, nearest, unknown
 from adapter.core.template import (
     FILTER_NAMES,
@@ -19,6 +19,7 @@ from adapter.core.template import (
     quoting_defeat,
     unreadable,
 )
+from adapter.core.variables import sample_values
 from adapter.errors import RenderError
 
 if TYPE_CHECKING:
@@ -108,6 +109,39 @@ class Tried:
                 reason = finding.message.partition("as a template: ")[2] or finding.message
                 reason = reason.replace("unexpected 'end of print statement'", "it ends too early")
                 yield replace(finding, message=f"{dotted(path)} is not an expression: {reason}", place=None)
+
+
+def leaf_problems(tried: Tried, path: KeyPath, entry: Any, known: set[str]) -> Iterator[Finding]:
+    """What is wrong with the structure of a service's document at *path*."""
+    match entry:
+        case dict() if FOR in entry:
+            yield from _loop_problems(tried, path, entry, known)
+        case dict():
+            for key, value in entry.items():
+                if key == WHEN and isinstance(value, str):
+                    yield from tried.condition((*path, key), value, known)
+                else:
+                    yield from leaf_problems(tried, (*path, key), value, known)
+        case list():
+            for index, value in enumerate(entry):
+                yield from leaf_problems(tried, (*path, index), value, known)
+        case str():
+            yield from tried.compiled(path, entry, known)
+
+
+def _loop_problems(tried: Tried, path: KeyPath, entry: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
+    for key in entry.keys() - {FOR, ITEM}:
+        yield Finding(path=(*path, key), message=unknown("key", str(key), (FOR, ITEM)), at_key=True)
+    if ITEM not in entry:
+        yield Finding(path=path, message=f"a {FOR} needs {ITEM}: what each turn gives", missing=(ITEM,), at_key=True)
+        return
+    try:
+        names, source = loop_in(str(entry[FOR]))
+    except ValueError as error:
+        yield Finding(path=(*path, FOR), message=str(error), kind="template")
+        return
+    yield from tried.condition((*path, FOR), source, known)
+    yield from leaf_problems(tried, (*path, ITEM), entry[ITEM], known | set(names))
 
 
 _OPEN = "{{ "

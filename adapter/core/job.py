@@ -37,6 +37,7 @@ class Job:
     it, ``None`` until it is known. ``left_since`` is when the scheduler was first seen without it, or with its end;
     ``exit_seen_at`` when its exit file was first seen. ``submit_try`` counts how often handing it over was
     begun anew after it was certain that the try before had made no job. ``collected`` is whether its files are here.
+    ``after_succeeded`` and ``after_ended`` are the ids of the jobs that the scheduler itself makes it wait for.
     """
 
     run: str
@@ -54,6 +55,8 @@ class Job:
     signal: int | None = None
     usage: Usage = field(default_factory=Usage)
     native_state: str | None = None
+    after_succeeded: tuple[str, ...] = ()
+    after_ended: tuple[str, ...] = ()
     created_at: float | None = None
     submitted_at: float | None = None
     started_at: float | None = None

@@ -118,7 +118,8 @@ def _should_wait(job: Job, evidence: Evidence, waited: float, patience: Patience
 
 def _ended(job: Job, evidence: Evidence, now: float) -> Job:
     report, result = evidence.report, evidence.result
-    word = evidence.observation or (result if result is not None and result.state.is_final else None)
+    final_result = result if result is not None and result.state.is_final else None
+    word = _filled(evidence.observation, final_result)
     if word is not None and word.state is State.SUCCEEDED and word.reason is not None:
         word = replace(word, state=State.FAILED)  # "finished", and why it did not end well
     usage = job.usage
@@ -134,6 +135,20 @@ def _ended(job: Job, evidence: Evidence, now: float) -> Job:
         return _by_report(job, report, now)
     assert word is not None
     return _by_scheduler(job, word, report)
+
+
+def _filled(seen: Observation | None, result: Observation | None) -> Observation | None:
+    """Return what was *seen*, with what it left open filled from accounting's *result*."""
+    if seen is None or result is None:
+        return seen or result
+    if seen.exit_code is None and seen.signal is None:
+        seen = replace(seen, exit_code=result.exit_code, signal=result.signal)
+    return replace(
+        seen,
+        reason=seen.reason or (result.reason if result.state is seen.state else None),
+        native_reason=seen.native_reason or result.native_reason,
+        message=seen.message or result.message,
+    )
 
 
 def _overrules(word: Observation) -> bool:
@@ -204,7 +219,8 @@ def _by_scheduler(job: Job, word: Observation, report: ExitReport | None) -> Job
         return _by_exit_code(job, exit_code, signal)
     if job.kill_sent_at is not None and word.reason is None:
         return _killed(job)
-    said = f"the scheduler says {word.native_state}" + (f" ({word.native_reason})" if word.native_reason else "")
+    why = word.message or word.native_reason
+    said = f"the scheduler says {word.native_state}" + (f" ({why})" if why else "")
     return job.but(state=word.state, reason=word.reason, message=job.message or said)
 
 

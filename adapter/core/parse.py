@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adapter.core import units
-from adapter.core.backend import GONE, parse_state_word
 from adapter.core.exit_file import signal_in
 from adapter.core.job import Usage
+from adapter.core.rows import JsonRows, Rows
+from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
 from adapter.errors import AmbiguousJobId, JobIdNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from adapter.core.backend import Backend, QuerySpec
+    from adapter.core.backend import Backend
+    from adapter.core.specs import QuerySpec
     from adapter.errors import CompletedCommand
 
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 class Observation:
     """What one answer said about one job. ``exit_code`` and ``signal`` are ``None`` where it did not say.
 
+    ``message`` is what the scheduler says to a person.
     ``stuck`` marks a job that the scheduler still holds and that can never start: it has to be killed.
     """
 
@@ -36,17 +39,22 @@ class Observation:
     signal: int | None = None
     usage: Usage = Usage()
     stuck: bool = False
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One good answer: what it said of each job, and which lines nobody could read (noise, usually)."""
+    """One good answer: what it said of each job, and which lines nobody could read (noise, usually).
+
+    ``next`` names the page that follows, ``None`` after the last one.
+    """
 
     observations: Mapping[str, Observation]
     unreadable: tuple[str, ...] = ()
+    next: str | None = None
 
 
-def parse_job_id(pattern: re.Pattern[str], completed: CompletedCommand) -> str:
+def parse_job_id(pattern: re.Pattern[str] | JsonRows, completed: CompletedCommand) -> str:
     """Return the job id in the answer of a submit command: standard output is read first, then standard error.
 
     Raises:
@@ -54,13 +62,20 @@ def parse_job_id(pattern: re.Pattern[str], completed: CompletedCommand) -> str:
         AmbiguousJobId: there are two different ones.
     """
     for text in (completed.stdout, completed.stderr):
-        found = list(dict.fromkeys(match["job_id"] for match in pattern.finditer(text)))
+        found = list(dict.fromkeys(_job_ids(pattern, text)))
         if len(found) > 1:
             raise AmbiguousJobId(f"the submit answer holds two job ids, {found[0]} and {found[1]}", completed=completed)
         if found:
             return found[0]
     said = completed.words or "nothing"
     raise JobIdNotFound(f"the submit answer holds no job id; it said: {said}", completed=completed)
+
+
+def _job_ids(pattern: re.Pattern[str] | JsonRows, text: str) -> list[str]:
+    if isinstance(pattern, JsonRows):
+        answer = pattern.read(text)
+        return [row["job_id"] or "" for row in answer.rows] if answer else []
+    return [match["job_id"] for match in pattern.finditer(text)]
 
 
 def classify(backend: Backend, completed: CompletedCommand) -> str | None:
@@ -82,7 +97,7 @@ def parse_query(spec: QuerySpec, backend: Backend, completed: CompletedCommand, 
     if spec.exit_codes:
         return _by_exit_code(spec, completed, asked)
     answer = parse_rows(spec, completed.stdout)
-    if completed.exit_code == 0:
+    if answer is None or completed.exit_code == 0:
         return answer
     return answer if answer.observations or classify(backend, completed) == "gone" else None
 
@@ -105,21 +120,28 @@ def _by_exit_code(spec: QuerySpec, completed: CompletedCommand, asked: list[str]
     )
 
 
-def parse_rows(spec: QuerySpec, stdout: str) -> Answer:
-    """Return the rows in *stdout*. A second row for a job (its steps) only adds what the first lacks."""
+def parse_rows(spec: QuerySpec, stdout: str) -> Answer | None:
+    """Return the jobs in *stdout*, ``None`` if it is no answer. A second row for a job adds what the first lacks."""
+    read = spec.grammar.read(stdout) if spec.grammar else Rows(unreadable=tuple(filter(str.strip, stdout.splitlines())))
+    if read is None:
+        return None
     observations: dict[str, Observation] = {}
-    unreadable = []
-    for line in stdout.splitlines():
-        if not line.strip():
-            continue
-        match = spec.row.search(line) if spec.row else None
-        if match is None:
-            unreadable.append(line)
-            continue
-        seen = _observation(spec, match.groupdict())
+    for row in read.rows:
+        seen = _observation(spec, row)
         earlier = observations.get(seen.job_id)
         observations[seen.job_id] = seen if earlier is None else _joined(earlier, seen)
-    return Answer(observations=observations, unreadable=tuple(unreadable))
+    return Answer(observations=observations, unreadable=read.unreadable, next=read.next)
+
+
+def parse_tokens(
+    spec: QuerySpec, backend: Backend, completed: CompletedCommand
+) -> tuple[dict[str, str], str | None] | None:
+    """Return the job ids by token that ``find`` was told, and the next page; ``None`` if *completed* is no answer."""
+    read = spec.grammar.read(completed.stdout) if spec.grammar else None
+    if read is None or (completed.exit_code != 0 and not read.rows and classify(backend, completed) != "gone"):
+        return None
+    found = {(row.get("token") or "").strip(): (row["job_id"] or "").strip() for row in read.rows}
+    return {token: job_id for token, job_id in found.items() if token}, read.next
 
 
 def _joined(first: Observation, later: Observation) -> Observation:
@@ -149,9 +171,12 @@ def _observation(spec: QuerySpec, groups: Mapping[str, str | None]) -> Observati
         usage=Usage(
             wall_s=_duration(groups.get("wall")),
             cpu_s=_duration(groups.get("cpu")),
+            user_s=_duration(groups.get("user_cpu")),
+            system_s=_duration(groups.get("system_cpu")),
             peak_ram_bytes=_memory(groups.get("peak_ram")),
         ),
         stuck=stuck,
+        message=(groups.get("message") or "").strip(),
     )
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapter.core.exit_file import ExitReport, parse_exit_file
-from adapter.core.render import ID_NOT_LEARNT
+from adapter.core.variables import ID_NOT_LEARNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ $(uname -n) $$
 {rendered.submit}
 {end_mark}
     chmod 700 script || {{ rm -rf {attempt}; exit {_CANNOT_WRITE}; }}
-    sh {attempt}/command </dev/null >{attempt}/stdout 2>{attempt}/stderr
+    (. ./{attempt}/command) </dev/null >{attempt}/stdout 2>{attempt}/stderr
     echo $? >{attempt}/exit_code.part && mv {attempt}/exit_code.part {attempt}/exit_code
 elif [ ! -d {attempt} ]; then
     echo "$why" >&2

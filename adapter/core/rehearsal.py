@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.render import job_values, placed, render_command, render_job
+from adapter.core.document import Document
+from adapter.core.render import function_text, job_values, placed, render_command, render_job
+from adapter.core.specs import LogSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +41,12 @@ def _actions(backend: Backend, job: Job, workspace: str) -> Iterator[tuple[str, 
     rendered = render_job(backend, job, workspace)
     if backend.version_command:
         yield "version", backend.version_command.render(backend.values)
-    yield "script", rendered.script
+    for name, body in backend.functions.items():
+        yield f"function {name}", function_text(name, body.render(backend.values))
+    yield "document" if isinstance(backend.script, Document) else "script", rendered.script
     yield "submit", rendered.submit
     values: dict[str, Any] = {**backend.values, "workspace": workspace, "job_directory": job.directory}
-    about = {**values, "job_id": JOB_ID, "job_ids": [JOB_ID], "tokens": [job.token]}
+    about = {**values, "job_id": JOB_ID, "job_ids": [JOB_ID], "tokens": [job.token], "run": job.run, "next": None}
     commands = {
         "find": backend.find,
         "monitor": backend.monitor,
@@ -55,4 +59,7 @@ def _actions(backend: Backend, job: Job, workspace: str) -> Iterator[tuple[str, 
             yield action, render_command(spec, about)
     mine = job_values(backend, job, workspace)
     for stream, template in backend.logs.items():
-        yield f"log {stream}", shlex.split(template.render(mine))[0]
+        if isinstance(template, LogSpec):
+            yield f"log {stream}", render_command(template, about)
+        else:
+            yield f"log {stream}", shlex.split(template.render(mine))[0]

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any
 
 from adapter.core import units
@@ -27,7 +28,7 @@ class Step:
     stdin: str | None = None
     stdout: str | None = None
     stderr: str | None = None
-    image: str | None = None
+    image: str | tuple[str, ...] | None = None
     ignore_error: bool = False
 
     def __post_init__(self) -> None:
@@ -45,18 +46,21 @@ class Step:
 class Input:
     """A file or folder put into the work folder before the task starts.
 
-    Exactly one of ``path`` (a file or folder here) and ``content`` (literal text). ``to`` is its path in the work
-    folder. ``link`` puts a symbolic link instead of a copy, where the target shares this machine's files.
+    Exactly one of ``path`` (a file or folder here), ``content`` (literal text) and ``url`` (what the service that runs
+    the task fetches itself). ``to`` is its path in the work folder. ``link`` puts a symbolic link instead of a copy,
+    where the target shares this machine's files. ``folder`` says that it is one, for services that have to be told.
     """
 
     to: str
     path: str | None = None
     content: str | None = None
+    url: str | None = None
     link: bool = False
+    folder: bool = False
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.content is None):
-            raise TaskError(f"input {self.to!r} needs either a path or a content")
+        if [self.path, self.content, self.url].count(None) != 2:
+            raise TaskError(f"input {self.to!r} needs one of path, content and url")
         if self.link and self.path is None:
             raise TaskError(f"input {self.to!r} cannot link to literal content")
         if self.content is not None and any("\ud800" <= letter <= "\udfff" for letter in self.content):
@@ -68,17 +72,34 @@ class Input:
 class Output:
     """Files brought back after the task ended: ``path`` is a path or glob in the work folder, ``to`` a folder here.
 
+    With a ``url``, the service that runs the task puts them there itself, and nothing is brought here.
     A missing output fails the collection unless ``optional``. What matches one of the globs in ``exclude``, by its
     whole path in the work folder or by its name alone, stays where it is.
     """
 
     path: str
     to: str = "."
+    url: str | None = None
     optional: bool = False
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_inside(self.path, f"output {self.path!r}")
+
+
+class Until(StrEnum):
+    """What a task waits for another one to have done."""
+
+    SUCCEEDED = "succeeded"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """Another task of the same run, by its name, and what it must have done before this one starts."""
+
+    task: str
+    until: Until = Until.SUCCEEDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +167,8 @@ class Task:
 
     ``steps`` run in order and stop at the first failure. ``workdir`` is where they run: ``None`` is the job's own fresh
     work folder, an absolute path is a folder of the target. ``allowed_exit_codes`` count as success.
+    ``image`` is a container image, or several of which the first that can be had is used. ``volumes`` are absolute
+    paths of folders that start empty and that all steps share. ``after`` names tasks of the same run to wait for.
     ``native`` holds a scheduler's own options by backend name: they reach that backend's submit untouched but quoted.
     """
 
@@ -159,7 +182,9 @@ class Task:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
     resources: Resources = field(default_factory=Resources)
-    image: str | None = None
+    image: str | tuple[str, ...] | None = None
+    volumes: tuple[str, ...] = ()
+    after: tuple[After, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     allowed_exit_codes: tuple[int, ...] = (0,)
     native: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -176,6 +201,9 @@ class Task:
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
                 check_inside(stream, f"task {self.name!r}")
+        for volume in self.volumes:
+            if not volume.startswith("/"):
+                raise TaskError(f"volume {volume!r} must be an absolute path in the container")
         _check_names(self.env)
         targets = [item.to for item in self.inputs]
         for target in targets:
@@ -216,6 +244,9 @@ def task_from(document: Mapping[str, Any]) -> Task:
         resources=resources_from(known.pop("resources", {})),
         allowed_exit_codes=tuple(known.pop("allowed_exit_codes", (0,))),
         native={name: tuple(options) for name, options in known.pop("native", {}).items()},
+        image=_image_from(known.pop("image", None)),
+        volumes=tuple(known.pop("volumes", ())),
+        after=tuple(_after_from(item) for item in known.pop("after", ())),
         env=_texts(known.pop("env", {})),
         tags=_texts(known.pop("tags", {})),
         **known,
@@ -231,8 +262,21 @@ def _step_from(step: Any) -> Step:
     known = dict(step)
     argv = known.pop("argv", None)
     return Step(
-        argv=None if argv is None else tuple(str(word) for word in argv), env=_texts(known.pop("env", {})), **known
+        argv=None if argv is None else tuple(str(word) for word in argv),
+        env=_texts(known.pop("env", {})),
+        image=_image_from(known.pop("image", None)),
+        **known,
     )
+
+
+def _image_from(written: Any) -> str | tuple[str, ...] | None:
+    return tuple(written) if isinstance(written, list) else written
+
+
+def _after_from(item: Any) -> After:
+    if isinstance(item, str):
+        return After(task=item)
+    return After(task=item["task"], until=Until(item.get("until", Until.SUCCEEDED)))
 
 
 def _input_from(item: Any) -> Input:
@@ -272,7 +316,7 @@ def _written(name: str, value: Any) -> Any:
 
 
 def _document_of(value: Any) -> Any:
-    if isinstance(value, Task | Step | Input | Output):
+    if isinstance(value, Task | Step | Input | Output | After):
         named = ((item.name, _document_of(getattr(value, item.name))) for item in fields(value))
         return {name: entry for name, entry in named if entry not in (None, {}, [], False)}
     if isinstance(value, tuple):

@@ -99,22 +99,36 @@ def raw(value: object) -> Raw:
     return Raw("" if value is None else str(value))
 
 
+def _plain_text(value: object) -> object:
+    if value is None or isinstance(value, list | tuple | dict):
+        quote(value)  # raises with the reason
+    return "true" if value is True else "false" if value is False else value
+
+
+def between(values: Iterable[object], before: str, after: str = "") -> list[str]:
+    """Return each of *values* with *before* in front and *after* behind."""
+    return [f"{before}{value}{after}" for value in values]
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=_Unset, finalize=quote, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.clear()
     environment.filters = {name: environment.filters[name] for name in KEPT_FILTERS}
-    environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, concat="".join)
+    environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, concat="".join, between=between)
     return environment
 
 
 _ENVIRONMENT = _environment()
+_PLAIN_ENVIRONMENT = _ENVIRONMENT.overlay(finalize=_plain_text)
 FILTER_NAMES = frozenset(_ENVIRONMENT.filters)
 
 
 class Template:
     """A compiled template. Two templates of the same text are the same to every caller."""
+
+    _environment = _ENVIRONMENT
 
     def __init__(self, text: str) -> None:
         """Compile *text*.
@@ -123,9 +137,9 @@ class Template:
             jinja2.TemplateSyntaxError: it does not compile; ``lineno`` counts from 1 within *text*.
         """
         self.text = text
-        tree = _ENVIRONMENT.parse(text)
+        tree = self._environment.parse(text)
         self.variables: frozenset[str] = frozenset(jinja2.meta.find_undeclared_variables(tree))
-        self._template = _ENVIRONMENT.from_string(text)
+        self._template = self._environment.from_string(text)
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Return the text for *values*.
@@ -146,6 +160,44 @@ class Template:
         return f"Template({self.text!r})"
 
 
+class PlainTemplate(Template):
+    """A template whose values are written as they are: for text that no shell reads."""
+
+    _environment = _PLAIN_ENVIRONMENT
+
+
+class Expression:
+    """A compiled expression whose value keeps its type."""
+
+    def __init__(self, text: str) -> None:
+        """Compile *text*.
+
+        Raises:
+            jinja2.TemplateSyntaxError: it does not compile.
+        """
+        self.text = text
+        self.variables: frozenset[str] = _names_in(text)
+        self._expression = _ENVIRONMENT.compile_expression(text, undefined_to_none=False)
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """Return the value for *values*.
+
+        Raises:
+            RenderError: a name in it is not set, or it cannot be worked out.
+        """
+        try:
+            value = self._expression(**values)
+            if isinstance(value, jinja2.Undefined):
+                str(value)  # raises with the name
+        except (jinja2.TemplateError, RenderError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise RenderError(f"{error}, in {self.text}") from error
+        return value
+
+
+def _names_in(expression: str) -> frozenset[str]:
+    return frozenset(jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse("{{ " + expression + " }}")))
+
+
 class Condition:
     """A compiled expression, such as ``walltime <= 3600``; a name that is not set makes it false."""
 
@@ -156,9 +208,7 @@ class Condition:
             jinja2.TemplateSyntaxError: it does not compile.
         """
         self.text = text
-        self.variables: frozenset[str] = frozenset(
-            jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse("{{ " + text + " }}"))
-        )
+        self.variables: frozenset[str] = _names_in(text)
         self._expression = _ENVIRONMENT.compile_expression(text, undefined_to_none=True)
 
     def holds(self, values: Mapping[str, Any]) -> bool:

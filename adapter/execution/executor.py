@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from adapter.core.fit import with_defaults
 from adapter.core.job import Job
-from adapter.core.render import job_values, render_job, with_defaults
+from adapter.core.render import render_job
 from adapter.core.state import Reason, State
 from adapter.errors import (
     AuthenticationError,
@@ -28,6 +28,7 @@ from adapter.execution.book import Book, is_done
 from adapter.execution.clock import RealClock, backoff
 from adapter.execution.collector import Collector
 from adapter.execution.journal import RunRecord
+from adapter.execution.logs import Logs
 from adapter.execution.owner import OWNED_FOR_S, is_alive
 from adapter.execution.poller import Poller
 from adapter.execution.site import Site
@@ -54,17 +55,18 @@ class Executor:
     ``on_event`` is called with every :class:`Event`; a change of a job's state is one (``what`` is the state).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is a part that somebody else makes)
         self,
         backend: Backend,
         *,
         transport: Transport,
         journal: Journal,
+        secrets: Mapping[str, str] | None = None,
         clock: Clock | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """Nothing is asked or started yet: entering does."""
-        self._book = Book(Site(backend, transport), journal, clock or RealClock(), on_event)
+        """Nothing is asked or started yet: entering does. *secrets* are the texts of the backend's ``secrets``."""
+        self._book = Book(Site(backend, transport, secrets=secrets), journal, clock or RealClock(), on_event)
         self._submitter, self._poller = Submitter(self._book), Poller(self._book)
         self._collector = Collector(self._book)
         self._wake = asyncio.Event()
@@ -229,7 +231,7 @@ class Executor:
             TransportError: there is no such file (yet).
         """
         await self._prepare()
-        return await self.site.read_log(self._log_path(job, stream), offset=offset, lines=lines)
+        return await Logs(self.site).read(job, stream, offset=offset, lines=lines)
 
     async def read_bytes(
         self, job: Job, offsets: Mapping[str, int], *, most: int = 1 << 20
@@ -242,14 +244,7 @@ class Executor:
             TransportError: the target cannot be asked.
         """
         await self._prepare()
-        wanted = [(self._log_path(job, stream), offset) for stream, offset in offsets.items()]
-        brought = await self.site.read_bytes(wanted, most=most)
-        return {stream: each for stream, each in zip(offsets, brought, strict=True) if each is not None}
-
-    def _log_path(self, job: Job, stream: str) -> str:
-        values = job_values(self.backend, job, self.site.workspace)
-        template = self.backend.logs.get(stream)
-        return shlex.split(template.render(values))[0] if template else str(values[stream])
+        return await Logs(self.site).read_bytes(job, offsets, most=most)
 
     # -- the loop
 

@@ -278,6 +278,8 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
             "usage": Usage(**record["usage"]),
             "state": State(record["state"]),
             "reason": Reason(reason) if reason else None,
+            "after_succeeded": tuple(record.get("after_succeeded", ())),
+            "after_ended": tuple(record.get("after_ended", ())),
         }
     )
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
 from adapter.core.lifecycle import Evidence
-from adapter.core.parse import Answer, Observation, classify, is_no_answer, parse_query
+from adapter.core.parse import Answer, Observation, classify, is_no_answer, parse_query, parse_tokens
 from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
-from adapter.core.render import expand_workspace, render_command, render_job
+from adapter.core.render import expand_workspace, function_text, render_command, render_job
+from adapter.core.rows import json_text
 from adapter.core.template import quote
 from adapter.errors import CommandError, CompletedCommand, ConnectError, MonitorError, OutcomeUnknown, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from adapter.core.backend import Backend, CommandSpec, QuerySpec
+    from adapter.core.backend import Backend
     from adapter.core.job import Job
     from adapter.core.receipt import Probe
+    from adapter.core.specs import CommandSpec, LogSpec, QuerySpec
     from adapter.transports.base import Download, Transport, Upload
 
+MOST_PAGES = 1000
 SUBMITS_BEGIN_WITHIN_S = 30.0  # for a batch of a hundred or fewer; a larger one has as much for each of its jobs
 
 
@@ -47,13 +50,14 @@ class Poll:
 class Site:
     """One backend over one transport."""
 
-    def __init__(self, backend: Backend, transport: Transport) -> None:
-        """Nothing is asked yet; :meth:`prepare` comes first."""
+    def __init__(self, backend: Backend, transport: Transport, *, secrets: Mapping[str, str] | None = None) -> None:
+        """Nothing is asked yet; :meth:`prepare` comes first. *secrets* are the texts of the backend's secrets."""
         self.backend = backend
         self.transport = transport
+        self._secrets = dict(secrets or {})
         self.workspace = ""
         self.capacity: dict[str, float] = {}
-        self._prelude = ""
+        self._path = ""
         self._result_is_off = False
         self._noise: set[str] = set()
 
@@ -86,7 +90,7 @@ class Site:
         capacity = self.backend.limits.capacity
         self.capacity = {name: machine[name] if value is None else value for name, value in capacity.items()}
         if self.backend.programs:
-            self._prelude = f"PATH={quote(self.workspace + '/.programs')}:$PATH; export PATH\n"
+            self._path = f"PATH={quote(self.workspace + '/.programs')}:$PATH; export PATH"
         if len(commands) > 1 and self.backend.version_pattern and answers[1].completed:
             said = answers[1].completed
             if match := self.backend.version_pattern.search(said.stdout + said.stderr):
@@ -117,18 +121,42 @@ class Site:
         ``False`` when the scheduler gave no good answer, or the backend has no ``find``.
         """
         spec = self.backend.find
-        commands = [probe_step(jobs)]
-        if spec:
-            commands.append(render_command(spec, {**self._values(), "tokens": [job.token for job in jobs]}))
-        answers = await self._run(commands, timeout_s=60 + (spec.timeout_s if spec else 0))
-        probed = answers[0].completed
+        probed = (await self._run([probe_step(jobs)], timeout_s=60))[0].completed if spec is None else None
+        listed: dict[str, str] | None = None
+        if spec is not None:
+            chunks = _chunks(jobs, spec, len(jobs))
+            first = [self._about(spec, chunk, tokens=[job.token for job in chunk]) for chunk in chunks]
+            answers = await self._run([probe_step(jobs), *first], timeout_s=60 + spec.timeout_s * len(chunks))
+            probed, listed = answers[0].completed, {}
+            for chunk, step in zip(chunks, answers[1:], strict=True):
+                tokens = await self._all_tokens(spec, chunk, step.completed)
+                listed = None if listed is None or tokens is None else {**listed, **tokens}
         probes = read_probe(probed.stdout, jobs) if probed else {}
         found = {key: probe.job_id for key, probe in probes.items() if probe.job_id}
-        listed = _listed(spec, self.backend, answers[1].completed) if spec else None
         for job in jobs:
             if listed and job.token in listed:
                 found.setdefault(job.key, listed[job.token])
         return found, listed is not None and probed is not None
+
+    async def _all_tokens(
+        self, spec: QuerySpec, jobs: Sequence[Job], completed: CompletedCommand | None
+    ) -> dict[str, str] | None:
+        """Return the job ids by token in *completed* and the pages after it; ``None`` if one of them is no answer."""
+        found: dict[str, str] = {}
+        for _ in range(MOST_PAGES):
+            page = parse_tokens(spec, self.backend, completed) if completed else None
+            if page is None:
+                return None
+            found.update(page[0])
+            if page[1] is None:
+                return found
+            completed = await self._next_page(spec, jobs, page[1])
+        return None
+
+    async def _next_page(self, spec: QuerySpec, jobs: Sequence[Job], following: str) -> CompletedCommand | None:
+        tokens = [job.token for job in jobs]
+        command = self._about(spec, jobs, tokens=tokens, next=following)
+        return (await self._run([command], timeout_s=spec.timeout_s + 30))[0].completed
 
     # -- monitor and result
 
@@ -137,16 +165,15 @@ class Site:
         spec = self.backend.monitor
         chunks = _chunks(jobs, spec, spec.max_ids)
         commands = [self._about(spec, chunk) for chunk in chunks]
-        answers = await self._run(
-            [*commands, probe_step(jobs)], timeout_s=spec.timeout_s * (len(chunks) if spec.takes_many else 1) + 30
-        )
+        timeout_s = spec.timeout_s * (1 if spec.takes_one else len(chunks)) + 30
+        answers = await self._run([*commands, probe_step(jobs)], timeout_s=timeout_s)
         probed = answers[-1].completed
         probes = read_probe(probed.stdout, jobs) if probed else {}
         evidence: dict[str, Evidence] = {}
         unreadable: list[str] = []
         problem = None
         for chunk, step in zip(chunks, answers, strict=False):
-            answer, trusted = _read(spec, self.backend, step.completed, chunk)
+            answer, trusted = await self._read(spec, chunk, step.completed)
             if answer is not None and not self._is_noise(answer):
                 trusted = False
             if answer is None or not trusted:
@@ -159,6 +186,26 @@ class Site:
                 known = seen is not None or (answer is not None and trusted)
                 evidence[job.key] = Evidence(answered=known, observation=seen, report=report)
         return Poll(evidence=evidence, probes=probes, unreadable=tuple(unreadable), problem=problem)
+
+    async def _read(
+        self, spec: QuerySpec, jobs: Sequence[Job], completed: CompletedCommand | None
+    ) -> tuple[Answer | None, bool]:
+        """Return the answer with all its pages, and whether a job that it does not show may be taken as absent."""
+        answer, trusted = _page(spec, self.backend, completed, jobs)
+        for _ in range(MOST_PAGES):
+            if answer is None or answer.next is None:
+                return answer, trusted
+            completed = await self._next_page(spec, jobs, answer.next)
+            page, page_trusted = _page(spec, self.backend, completed, jobs)
+            if page is None or page.next == answer.next:
+                break
+            answer = Answer(
+                observations={**answer.observations, **page.observations},
+                unreadable=(*answer.unreadable, *page.unreadable),
+                next=page.next,
+            )
+            trusted = trusted and page_trusted
+        return answer, False
 
     def _is_noise(self, answer: Answer) -> bool:
         """Whether the unreadable lines of *answer* mean nothing: they were seen beside rows, or rows are beside them.
@@ -180,7 +227,7 @@ class Site:
         )
         found: dict[str, Observation] = {}
         for chunk, step in zip(chunks, answers, strict=True):
-            answer, _ = _read(spec, self.backend, step.completed, chunk)
+            answer, _ = await self._read(spec, chunk, step.completed)
             if answer is None and step.completed and classify(self.backend, step.completed) == "permanent":
                 self._result_is_off = True
             known = answer.observations if answer else {}
@@ -208,42 +255,6 @@ class Site:
             said.update((job.key, None if done else completed) for job in chunk)
         return said
 
-    async def read_log(self, path: str, *, offset: int = 0, lines: int | None = None) -> tuple[str, int]:
-        """Return the text of *path* on the target from byte *offset* on (or its last *lines*), and its size in bytes.
-
-        Raises:
-            TransportError: it cannot be read; the message says why.
-        """
-        show = f"tail -c +{offset + 1} -- {quote(path)} | head -c $((size > {offset} ? size - {offset} : 0))"
-        if lines is not None:
-            show = f"tail -n {lines} -- {quote(path)}"
-        command = f"[ -e {quote(path)} ] || exit 2; size=$(wc -c <{quote(path)}) && echo $((size)) && {show}"
-        completed = (await self._run([command], timeout_s=120))[0].completed
-        if completed is None or completed.exit_code != 0:
-            why = (
-                "it is not there yet"
-                if completed and completed.exit_code == 2
-                else completed.words
-                if completed
-                else "no answer"
-            )
-            raise TransportError(f"cannot read {path}: {why}")
-        size, _, text = completed.stdout.partition("\n")
-        return text, int(size)
-
-    async def read_bytes(self, wanted: Sequence[tuple[str, int]], *, most: int) -> list[tuple[bytes, int] | None]:
-        """Return, for each path and offset, up to *most* bytes from there on and the file's size; ``None``: not there.
-
-        The bytes travel as od(1) writes them, because an answer is text. One ``run``.
-
-        Raises:
-            TransportError: there was no answer.
-        """
-        answers = await self._run([_od_step(path, offset, most) for path, offset in wanted], timeout_s=120)
-        if any(step.completed is None for step in answers):
-            raise TransportError("cannot read what the job wrote: no answer")
-        return [_od_answer(step.completed) for step in answers]
-
     async def ask(self, commands: Sequence[str], timeout_s: float) -> list[CompletedCommand | None]:
         """Run shell text that is no step of a job's life; ``None`` for what was not answered whole. One ``run``.
 
@@ -251,6 +262,13 @@ class Site:
             ConnectError: nothing happened.
         """
         return [step.completed for step in await self._run(commands, timeout_s=timeout_s)]
+
+    async def print_log(self, spec: LogSpec, job: Job) -> str | None:
+        """Return what the command *spec* prints as a log of *job*; ``None`` if it gave none (yet). One ``run``."""
+        completed = (await self._run([self._about(spec, [job])], timeout_s=spec.timeout_s + 30))[0].completed
+        if completed is None or completed.exit_code != 0:
+            return None
+        return completed.stdout if spec.text is None else json_text(spec.text, completed.stdout)
 
     # -- files
 
@@ -267,15 +285,32 @@ class Site:
     def _values(self) -> dict[str, object]:
         return {**self.backend.values, "workspace": self.workspace}
 
-    def _about(self, spec: CommandSpec, jobs: Sequence[Job]) -> str:
-        values = {**self._values(), "job_ids": [job.job_id for job in jobs], "job_id": jobs[0].job_id}
-        return render_command(spec, {**values, "job_directory": jobs[0].directory})
+    def _about(self, spec: CommandSpec, jobs: Sequence[Job], **more: object) -> str:
+        first = jobs[0]
+        values = {**self._values(), "job_ids": [job.job_id for job in jobs], "job_id": first.job_id, "next": None}
+        return render_command(spec, {**values, "job_directory": first.directory, "run": first.run, **more})
+
+    def _prelude(self) -> str:
+        """What stands before every batch: where the programs are, the secrets, the backend's functions."""
+        lines = [self._path] if self._path else []
+        lines += [f"secret_{name}={quote(text)}" for name, text in self._secrets.items()]
+        lines += [
+            function_text(name, body.render(self.backend.values)) for name, body in self.backend.functions.items()
+        ]
+        return "".join(f"{line}\n" for line in lines)
+
+    def _redacted(self, answer: StepAnswer) -> StepAnswer:
+        if answer.completed is None or not self._secrets:
+            return answer
+        done = answer.completed
+        stdout, stderr = (redact(text, self._secrets.values()) for text in (done.stdout, done.stderr))
+        return replace(answer, completed=replace(done, stdout=stdout, stderr=stderr))
 
     async def _run(
         self, commands: Sequence[str], *, timeout_s: float, begin_within_s: float | None = None
     ) -> list[StepAnswer]:
         nonce = f"adapter-{secrets.token_hex(8)}"
-        script = self._prelude + frame(commands, nonce, begin_within_s=begin_within_s)
+        script = self._prelude() + frame(commands, nonce, begin_within_s=begin_within_s)
         try:
             completed = await self.transport.run("sh -s", stdin=script, timeout_s=timeout_s)
         except OutcomeUnknown as error:
@@ -288,7 +323,8 @@ class Site:
                     f"the target's shell ran nothing (exit code {completed.exit_code}): {completed.words}"
                 )
         answers = unframe(commands, nonce, completed.stdout, completed.stderr)
-        return [StepAnswer(answer, lost or began(n, nonce, completed.stdout)) for n, answer in enumerate(answers)]
+        steps = [StepAnswer(answer, lost or began(n, nonce, completed.stdout)) for n, answer in enumerate(answers)]
+        return [self._redacted(step) for step in steps]
 
 
 def _prepare_step(backend: Backend) -> str:
@@ -312,46 +348,34 @@ def _prepare_step(backend: Backend) -> str:
     return "\n".join(lines)
 
 
-def _od_step(path: str, offset: int, most: int) -> str:
-    name = quote(path)
-    return (
-        f"[ -f {name} ] && size=$(wc -c <{name}) && echo $((size)) || exit 2\n"
-        f'if [ "$size" -gt {offset} ]; then od -An -v -tx1 -j {offset} -N {most} {name}; fi'
-    )
-
-
-def _od_answer(completed: CompletedCommand | None) -> tuple[bytes, int] | None:
-    if completed is None or completed.exit_code != 0:
-        return None
-    size, _, octets = completed.stdout.partition("\n")
-    return bytes.fromhex(octets), int(size)
-
-
 def _chunks(jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:
-    if "job_id" in spec.variables or "job_directory" in spec.variables:
+    """Return the groups of *jobs* that one command of *spec* is about."""
+    if spec.takes_one:
         return [[job] for job in jobs]
+    groups: list[Sequence[Job]] = [jobs]
+    if "run" in spec.variables:
+        groups = [[job for job in jobs if job.run == run] for run in dict.fromkeys(job.run for job in jobs)]
     if not spec.takes_many:
-        return [jobs]
-    return [jobs[at : at + max_ids] for at in range(0, len(jobs), max_ids)]
+        return groups
+    return [group[at : at + max_ids] for group in groups for at in range(0, len(group), max_ids)]
 
 
-def _read(
+def _page(
     spec: QuerySpec, backend: Backend, completed: CompletedCommand | None, jobs: Sequence[Job]
 ) -> tuple[Answer | None, bool]:
-    """Return the answer, and whether a job that it does not show may be taken as absent."""
+    """Return one page of an answer, and whether it may be trusted in what it does not show."""
     if completed is None:
         return None, False
     answer = parse_query(spec, backend, completed, [job.job_id or "" for job in jobs])
     return answer, not is_no_answer(spec, backend, completed)
 
 
-def _listed(spec: QuerySpec, backend: Backend, completed: CompletedCommand | None) -> dict[str, str] | None:
-    if completed is None or spec.row is None:
-        return None
-    rows = [match for line in completed.stdout.splitlines() if (match := spec.row.search(line))]
-    if completed.exit_code != 0 and not rows and classify(backend, completed) != "gone":
-        return None
-    return {match["token"].strip(): match["job_id"].strip() for match in rows}
+def redact(text: str, secret_texts: Iterable[str]) -> str:
+    """Return *text* with every secret in it blotted out; a secret of under four characters is no secret."""
+    for secret in secret_texts:
+        if len(secret) >= 4:
+            text = text.replace(secret, "[secret]")
+    return text
 
 
 def _no_answer(command: str) -> CompletedCommand:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.core.fit import with_defaults
 from adapter.core.parse import classify, parse_job_id
 from adapter.core.receipt import Handover, read_receipt
-from adapter.core.render import job_values, placed, with_defaults
+from adapter.core.render import job_values, placed
 from adapter.core.state import Reason, State
 from adapter.errors import AuthenticationError, ConnectError, OutputError, TransportError
 from adapter.execution.clock import backoff
@@ -227,6 +228,8 @@ class Submitter:
             case "auth":
                 await self._again(job)
                 raise AuthenticationError(f"backend {book.backend.name} does not accept us: {completed.words}")
+            case None if completed.exit_code > 128:  # the command itself was killed: what it had done is not known
+                self._doubt(job, f"the submit command was killed (exit code {completed.exit_code})").ask_receipt = False
             case _:
                 said = completed.words or f"exit code {completed.exit_code}, and no word"
                 await self._fail(job, Reason.SUBMIT_REFUSED, f"the scheduler refused it: {said}")

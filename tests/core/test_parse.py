@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.core.backend import Backend, backend_from, parse_state_word
+from adapter.core.backend import Backend, backend_from
 from adapter.core.job import Usage
 from adapter.core.parse import (
     Observation,
@@ -20,6 +20,7 @@ from adapter.core.parse import (
     parse_query,
     parse_rows,
 )
+from adapter.core.specs import parse_state_word
 from adapter.core.state import Reason, State
 from adapter.errors import AmbiguousJobId, CompletedCommand, JobIdNotFound
 

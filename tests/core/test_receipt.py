@@ -88,7 +88,7 @@ def test_eight_submits_at_once_run_the_command_once(job: Job, tmp_path: Path) ->
 
 
 def test_a_submit_killed_in_the_middle_is_interrupted_and_not_repeated(job: Job, tmp_path: Path) -> None:
-    killed = submit(job, f"echo once >>{tmp_path}/count; kill -9 $PPID")
+    killed = submit(job, f"echo once >>{tmp_path}/count; kill -9 $$")
     assert killed[1].exit_code == -9
     assert submit(job, COUNT.format(tmp_path, 0))[0] == Receipt(Handover.INTERRUPTED, None)
     assert read_receipt(sh(receipt_step(job)))[0] == Receipt(Handover.INTERRUPTED, None)

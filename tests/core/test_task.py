@@ -167,11 +167,11 @@ def test_an_input_goes_under_its_own_name_unless_told_otherwise() -> None:
             {"command": "a", "inputs": ["x/f", "y/f"]}, "puts two inputs at 'f'", id="two-inputs-at-one-place"
         ),
         pytest.param(
-            {"command": "a", "inputs": [{"to": "b"}]}, "needs either a path or a content", id="input-of-nothing"
+            {"command": "a", "inputs": [{"to": "b"}]}, "needs one of path, content and url", id="input-of-nothing"
         ),
         pytest.param(
             {"command": "a", "inputs": [{"to": "b", "path": "c", "content": "d"}]},
-            "either a path or a content",
+            "needs one of path, content and url",
             id="input-of-both",
         ),
         pytest.param(

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The real command, and then the shell that ran it dies with everything above it, before the answer is kept.
 LOSING_SUBMIT = """\
 answer=$({command}) && echo "$answer" >>{folder}/accepted
-[ "$(wc -l <{folder}/accepted)" -lt 7 ] || kill -9 $PPID
+[ "$(wc -l <{folder}/accepted)" -lt 7 ] || kill -9 $$
 echo "$answer\""""
 
 

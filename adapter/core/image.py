@@ -1,0 +1,51 @@
+"""Container images: a protocol and a name. What a backend takes, and how it names it, is data (``images``)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from adapter.errors import UnsupportedImage
+
+if TYPE_CHECKING:
+    from adapter.core.backend import Backend
+
+PROTOCOLS = ("docker", "library", "oras", "file")
+DEFAULT_PROTOCOL = "docker"
+_IMAGE = re.compile(r"^(?:(?P<protocol>[a-z][a-z0-9+.-]*)://)?(?P<name>.+)$", re.DOTALL)
+
+Images = str | tuple[str, ...] | None
+
+
+def choices(images: Images) -> tuple[str, ...]:
+    """Return the images that were asked for, best first."""
+    return () if images is None else (images,) if isinstance(images, str) else images
+
+
+def split(image: str) -> tuple[str, str]:
+    """Return protocol and name of *image*; one without a protocol is a ``docker`` one.
+
+    >>> split("ubuntu:22.04"), split("file:///images/tool.sif")
+    (('docker', 'ubuntu:22.04'), ('file', '/images/tool.sif'))
+    """
+    match = _IMAGE.match(image)
+    return (match["protocol"] or DEFAULT_PROTOCOL, match["name"]) if match else (DEFAULT_PROTOCOL, image)
+
+
+def named(backend: Backend, images: Images, task: str) -> list[str]:
+    """Return those of *images* that *backend* takes, as it names them, best first.
+
+    Raises:
+        UnsupportedImage: it takes none of them.
+    """
+    asked = [split(image) for image in choices(images)]
+    taken = [backend.images[protocol].render({"name": name}) for protocol, name in asked if protocol in backend.images]
+    if asked and not taken:
+        protocols = list(dict.fromkeys(protocol for protocol, _ in asked))
+        shown = ", ".join(f"{protocol}://" for protocol in backend.images) or "none"
+        raise UnsupportedImage(
+            f"backend {backend.name} cannot run image {', '.join(choices(images))} (task {task!r}): "
+            f"of the image protocols it takes {shown}",
+            protocols=protocols,
+        )
+    return taken

@@ -1,0 +1,212 @@
+"""The commands of a backend file as data: submit, monitor, result, find, kill, logs, and how a step is launched."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jmespath
+
+from adapter.core import units
+from adapter.core.rows import JsonRows, grammar_from, json_rows
+from adapter.core.state import Reason, State
+from adapter.core.template import Condition, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jmespath.parser import ParsedResult
+
+    from adapter.core.rows import Grammar
+
+GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One piece of a command or one directive line; written only if ``when`` holds."""
+
+    name: str
+    when: Condition
+    text: Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec:
+    """A command template with its ``options``; ``timeout_s`` bounds one command."""
+
+    command: Template
+    options: tuple[Option, ...] = ()
+    timeout_s: float = 60.0
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names that the command and its options use."""
+        return self.command.variables.union(*(option.text.variables for option in self.options))
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether one command serves many jobs (it uses ``job_ids``)."""
+        return "job_ids" in self.variables
+
+    @property
+    def takes_one(self) -> bool:
+        """Whether one command serves one job."""
+        return bool({"job_id", "job_directory"} & self.variables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitSpec(CommandSpec):
+    """How a job is handed over. ``job_id_inside`` is shell text giving, inside the job, the id that submit answered."""
+
+    job_id: re.Pattern[str] | JsonRows
+    job_id_inside: str | None = None
+
+
+StateMap = dict[str, tuple[State, Reason | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuerySpec(CommandSpec):
+    """How jobs are asked about: ``monitor``, ``result`` and ``find`` are all this; ``grammar`` reads the answers.
+
+    ``states`` and ``reasons`` map the scheduler's words to ours; ``exit_codes`` maps the command's own exit code to
+    a word of ours or to ``gone``, for commands that ask about one job. ``gone_after_s`` is how long a job may be absent
+    from good answers, without an exit file, before it is lost. ``requeues``: a running job may go back to the queue.
+    """
+
+    grammar: Grammar | None = None
+    states: StateMap = field(default_factory=dict)
+    reasons: StateMap = field(default_factory=dict)
+    exit_codes: dict[int, str] = field(default_factory=dict)
+    exit_code_decode: str = "plain"
+    exit_code_reasons: dict[int, Reason] = field(default_factory=dict)
+    max_ids: int = 500
+    gone_after_s: float = 60.0
+    requeues: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillSpec(CommandSpec):
+    """How jobs are killed, and the harder way used ``escalate_after_s`` later for those still there."""
+
+    max_ids: int = 500
+    harder: CommandSpec | None = None
+    escalate_after_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSpec(CommandSpec):
+    """A log that is no file on the target: what the command prints, or ``text`` of the JSON that it prints."""
+
+    text: ParsedResult | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSpec(CommandSpec):
+    """How a step with an image is started. ``setup`` is script text before all steps, ``stop`` ends what was left."""
+
+    setup: Template | None = None
+    stop: Template | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArraySpec:
+    """How many like tasks are handed over in one submit.
+
+    ``option`` is the text that asks for it, ``index`` the shell variable that counts inside the job from ``first`` on,
+    and ``job_id`` gives an element's id from the id that submit answered.
+    """
+
+    option: Template
+    index: str
+    job_id: Template
+    first: int = 0
+    min_size: int = 2
+    max_size: int = 1000
+
+
+def options_from(entries: Mapping[str, Any]) -> tuple[Option, ...]:
+    """Return the options of a backend file, in order."""
+    return tuple(
+        Option(name, Condition(entry["when"]), Template(entry["text"]))
+        if isinstance(entry, dict)
+        else Option(name, Condition(f"{name} is not none and {name}"), Template(entry))
+        for name, entry in entries.items()
+    )
+
+
+def _common(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "command": Template(spec["command"]),
+        "options": options_from(spec.get("options", {})),
+        "timeout_s": units.parse_seconds(spec.get("timeout", 60)),
+    }
+
+
+def submit_from(spec: Mapping[str, Any]) -> SubmitSpec:
+    """Return what ``submit`` of a backend file describes."""
+    job_id = json_rows(spec["json"]) if "json" in spec else re.compile(spec["job_id"], re.MULTILINE)
+    return SubmitSpec(**_common(spec), job_id=job_id, job_id_inside=spec.get("job_id_inside"))
+
+
+def query_from(spec: Mapping[str, Any]) -> QuerySpec:
+    """Return what ``monitor``, ``result`` or ``find`` of a backend file describes."""
+    decoding = spec.get("exit_code", {})
+    return QuerySpec(
+        **_common(spec),
+        grammar=grammar_from(spec),
+        states=_state_map(spec.get("states", {})),
+        reasons=_state_map(spec.get("reasons", {})),
+        exit_codes={int(code): word for code, word in spec.get("exit_codes", {}).items()},
+        exit_code_decode=decoding.get("decode", "plain"),
+        exit_code_reasons={int(code): Reason(word) for code, word in decoding.get("reasons", {}).items()},
+        max_ids=spec.get("max_ids", 500),
+        gone_after_s=units.parse_seconds(spec.get("absent", {}).get("gone_after", 60)),
+        requeues=spec.get("requeues", False),
+    )
+
+
+def kill_from(spec: Mapping[str, Any]) -> KillSpec:
+    """Return what ``kill`` of a backend file describes."""
+    harder = spec.get("escalate")
+    return KillSpec(
+        **_common(spec),
+        max_ids=spec.get("max_ids", 500),
+        harder=CommandSpec(**_common(harder)) if harder else None,
+        escalate_after_s=units.parse_seconds(harder["after"]) if harder else 30.0,
+    )
+
+
+def parse_state_word(word: str) -> tuple[State, Reason | None]:
+    """Return the state and reason in ``failed/time_limit``.
+
+    Raises:
+        ValueError: it names no state or reason of ours.
+    """
+    state, _, reason = word.partition("/")
+    return State(state), Reason(reason) if reason else None
+
+
+def _state_map(states: Mapping[str, list[str]]) -> StateMap:
+    return {str(native): parse_state_word(ours) for ours, natives in states.items() for native in natives}
+
+
+def log_from(spec: str | Mapping[str, Any]) -> Template | LogSpec:
+    """Return what an entry of ``logs`` describes: the path of a file, or a command."""
+    if isinstance(spec, str):
+        return Template(spec)
+    return LogSpec(**_common(spec), text=jmespath.compile(spec["json"]) if "json" in spec else None)
+
+
+def launch_from(spec: Mapping[str, Any]) -> LaunchSpec:
+    """Return what ``launch`` of a backend file describes."""
+    setup, stop = (Template(spec[key]) if key in spec else None for key in ("setup", "stop"))
+    return LaunchSpec(**_common(spec), setup=setup, stop=stop)
+
+
+def array_from(spec: Mapping[str, Any]) -> ArraySpec:
+    """Return what ``array`` of a backend file describes."""
+    plain = {key: spec[key] for key in ("first", "min_size", "max_size") if key in spec}
+    return ArraySpec(option=Template(spec["option"]), index=spec["index"], job_id=Template(spec["job_id"]), **plain)
