@@ -13,13 +13,15 @@ from adapter.core.state import Reason
 class ExitReport:
     """What the wrapper wrote. ``signal`` is ``None`` unless the last step ended by one (a shell's code above 128).
 
-    ``reason`` is ``None`` unless the wrapper itself ended the task (its walltime).
+    ``reason`` is ``None`` unless the wrapper itself ended the task (its walltime) or knows why it ended (its memory,
+    its image); ``message`` is what it says to a person then.
     ``started_at`` and ``ended_at`` are seconds since the epoch by the clock of the machine that ran it.
     """
 
     exit_code: int
     signal: int | None = None
     reason: Reason | None = None
+    message: str = ""
     job_id: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
@@ -37,6 +39,7 @@ def parse_exit_file(text: str) -> ExitReport | None:
         exit_code=code,
         signal=signal_in(code),
         reason=Reason(entries["reason"]) if entries.get("reason") in set(Reason) else None,
+        message=entries.get("message", ""),
         job_id=entries.get("job_id"),
         started_at=started,
         ended_at=ended,

@@ -68,7 +68,14 @@ def refuse_unsupported(backend: Backend, task: Task) -> None:
             )
 
 
-_BESIDES = {"volumes": "volumes", "inputs by url": "inputs", "outputs by url": "outputs"}
+_BESIDES = {
+    "volumes": {"volumes"},
+    "inputs by url": {"inputs"},
+    "outputs by url": {"outputs"},
+    "inputs": {"inputs", "work_directory"},
+    "outputs": {"outputs", "work_directory"},
+    "stdin": {"stdin"},
+}
 
 
 def _asked_besides(task: Task) -> list[str]:
@@ -77,12 +84,17 @@ def _asked_besides(task: Task) -> list[str]:
         "volumes": bool(task.volumes),
         "inputs by url": any(item.url for item in task.inputs),
         "outputs by url": any(item.url for item in task.outputs),
+        "inputs": bool(task.inputs),
+        "outputs": bool(task.outputs),
+        "stdin": task.stdin is not None,
     }
     return [name for name, is_asked in asked.items() if is_asked]
 
 
 def _is_possible(backend: Backend, name: str) -> bool:
-    return _BESIDES[name] in backend.job_variables if name in _BESIDES else backend.is_supported(name)
+    if name in _BESIDES:
+        return bool(_BESIDES[name] & backend.job_variables)
+    return backend.is_supported(name)
 
 
 def with_queue(backend: Backend, task: Task) -> Task:

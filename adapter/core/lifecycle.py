@@ -179,7 +179,7 @@ def _by_report(job: Job, report: ExitReport, now: float) -> Job:
         ended_at=job.ended_at or now,
     )
     if report.reason is not None:
-        return job.but(state=State.FAILED, reason=report.reason)
+        return job.but(state=State.FAILED, reason=report.reason, message=report.message or job.message)
     if _ended_at_walltime(job, report):
         return job.but(state=State.FAILED, reason=Reason.TIME_LIMIT)
     return _by_exit_code(job, report.exit_code, report.signal)

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     SUBMIT_REFUSED = "submit_refused"
     SUBMIT_UNKNOWN = "submit_unknown"
     WORKSPACE = "workspace"
+    IMAGE = "image"
     KILLED_BY_USER = "killed_by_user"
     KILLED_BY_OTHER = "killed_by_other"
     VANISHED = "vanished"
