@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from adapter.config.document import Document, parse, parse_json_line
 from adapter.config.load import Shape, schema, with_words
 from adapter.core.check_task import documents_in, filled, task_problems_in
+from adapter.core.order import order_problems
 from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
 from adapter.core.task import Task, task_from
 from adapter.errors import ConfigError, Problem, SchemaError
@@ -56,6 +57,7 @@ def load_task_set(source: str | Path | TextIO, *, cwd: Path | None = None) -> Ta
     content, shown, folder = _content(source, here)
     problems: list[Problem] = []
     tasks: list[Task] = []
+    places: list[tuple[Document, KeyPath]] = []
     name = None
     for document in _documents(content, shown, problems):
         if isinstance(document.data, dict) and "tasks" in document.data:
@@ -64,6 +66,11 @@ def load_task_set(source: str | Path | TextIO, *, cwd: Path | None = None) -> Ta
             problems += [_placed(document, path, finding) for finding in findings]
             if not problems:
                 tasks.append(task_from(plain))
+                places.append((document, path))
+    if not problems:
+        for number, place, message in order_problems(tasks):
+            where, path = places[number]
+            problems.append(_placed(where, path, Finding(path=("after", place), message=message)))
     if problems:
         raise SchemaError(sorted(dict.fromkeys(problems), key=lambda one: (one.line or 0, one.column or 0)))
     return TaskSet(name, tasks)

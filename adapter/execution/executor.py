@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from adapter.core.fit import with_defaults
 from adapter.core.job import Job
+from adapter.core.order import check_order
 from adapter.core.render import render_job
 from adapter.core.state import Reason, State
 from adapter.errors import (
@@ -131,6 +132,7 @@ class Executor:
         ]
         if not jobs:
             raise TaskError("there is no task to run")
+        check_order([job.task for job in jobs])
         for job in jobs:
             render_job(self.backend, job, "/workspace")
         record = RunRecord(
@@ -339,6 +341,7 @@ class Executor:
     def _take(self, jobs: Sequence[Job]) -> None:
         self._book.jobs.update((job.key, job) for job in jobs)
         self._not_sized += [job.key for job in jobs]
+        self._submitter.is_full = False
         self._wake.set()
 
     def _read_kill_requests(self, now: float) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapter.core.fit import with_defaults
+from adapter.core.order import Turn, standing
 from adapter.core.parse import classify, parse_job_id
 from adapter.core.receipt import Handover, read_receipt
 from adapter.core.render import job_values, placed
@@ -15,7 +16,7 @@ from adapter.execution.clock import backoff
 from adapter.transports.base import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
@@ -66,6 +67,10 @@ class Submitter:
         waiting = [job for job in book.mine() if job.state is State.WAITING and not job.submit_began]
         if not waiting:
             return NEVER_S
+        waiting = await self._in_turn(waiting)
+        if not waiting:
+            self.is_full = True
+            return NEVER_S
         if now < self._not_before:
             self.is_full = True
             return self._not_before - now
@@ -88,6 +93,23 @@ class Submitter:
                 await self._answered(job, answer)
         self._refuse_to_hurry(now)
         return 0.0
+
+    async def _in_turn(self, waiting: Sequence[Job]) -> list[Job]:
+        """Return the jobs whose turn it is; one that waits for what will never come ends here."""
+        book = self._book
+        runs = {job.run for job in waiting if job.task.after}
+        named = {run: _by_name(book.jobs_of(run)) for run in runs}
+        ready = []
+        for job in waiting:
+            if not job.task.after:
+                ready.append(job)
+                continue
+            its = standing(job, named[job.run], book.backend)
+            if its.turn is Turn.NEVER:
+                await self._fail(job, Reason.DEPENDENCY, its.why)
+            elif its.turn is Turn.NOW:
+                ready.append(job.but(after_succeeded=its.after_succeeded, after_ended=its.after_ended))
+        return ready
 
     def _admitted(self, waiting: Sequence[Job], now: float) -> list[Job]:
         book, limits = self._book, self._book.backend.limits
@@ -307,3 +329,10 @@ class Submitter:
             if self._book.backend.find is None:
                 message += "; the backend has no `find`, which would settle it"
             await self._book.update(job.but(state=State.LOST, reason=Reason.SUBMIT_UNKNOWN, message=message))
+
+
+def _by_name(jobs: Iterable[Job]) -> dict[str, list[Job]]:
+    named: dict[str, list[Job]] = {}
+    for job in jobs:
+        named.setdefault(job.task.name, []).append(job)
+    return named
