@@ -296,7 +296,8 @@ def _merge(reading: _Reading) -> None:
         document = merge(document, {key: value for key, value in layer.data.items() if key not in _OWN_KEYS})
     if own.get("abstract"):
         document["abstract"] = True
-    document = without_nulls(document)
+    overlays = {"when": document["when"]} if document.get("when") else {}  # in these null means "remove"
+    document = {**without_nulls(document), **overlays}
     provenance = Provenance(document, layers)
     if not reading.is_partial:
         findings = [] if own.get("abstract") else form_findings(document, schema_part("backend", "complete"))

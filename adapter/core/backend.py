@@ -48,7 +48,8 @@ class Limits:
     """How hard a backend may be used; ``None`` is without a limit.
 
     ``capacity`` bounds the sum of a resource over the jobs that run at once, for places without a queue of their own;
-    ``None`` stands for all that the machine has, known once it was asked.
+    ``None`` stands for all that the machine has, known once it was asked. ``arrays``: like tasks are handed over
+    together, where the backend can.
     """
 
     max_tasks: int | None = None
@@ -57,6 +58,7 @@ class Limits:
     poll_min_s: float = 1.0
     poll_max_s: float = 30.0
     capacity: Mapping[str, float | None] = field(default_factory=dict)
+    arrays: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

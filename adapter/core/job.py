@@ -30,6 +30,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """A job's place in an array: the leader's folder on the target, its mark and its try, and where this one counts."""
+
+    directory: str
+    token: str
+    submit_try: int
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One submission of a task.
 
@@ -37,6 +48,7 @@ class Job:
     it, ``None`` until it is known. ``left_since`` is when the scheduler was first seen without it, or with its end;
     ``exit_seen_at`` when its exit file was first seen. ``submit_try`` counts how often handing it over was
     begun anew after it was certain that the try before had made no job. ``collected`` is whether its files are here.
+    ``array`` is its place in an array, ``None`` for a job that was handed over by itself.
     ``after_succeeded`` and ``after_ended`` are the ids of the jobs that the scheduler itself makes it wait for.
     """
 
@@ -55,6 +67,7 @@ class Job:
     signal: int | None = None
     usage: Usage = field(default_factory=Usage)
     native_state: str | None = None
+    array: Element | None = None
     after_succeeded: tuple[str, ...] = ()
     after_ended: tuple[str, ...] = ()
     created_at: float | None = None

@@ -225,7 +225,7 @@ def _by_scheduler(job: Job, word: Observation, report: ExitReport | None) -> Job
 
 
 def _killed(job: Job, *, by_us: bool = True, reason: Reason | None = None) -> Job:
-    if job.reason is Reason.DEPENDENCY:  # we killed it because it could never start
+    if job.state is State.HELD and job.reason not in {None, Reason.REQUEUED}:  # we killed it because it could never start
         return job.but(state=State.FAILED)
     if by_us:
         return job.but(state=State.KILLED, reason=Reason.KILLED_BY_USER)

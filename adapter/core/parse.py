@@ -136,9 +136,12 @@ def parse_rows(spec: QuerySpec, stdout: str) -> Answer | None:
 def parse_tokens(
     spec: QuerySpec, backend: Backend, completed: CompletedCommand
 ) -> tuple[dict[str, str], str | None] | None:
-    """Return the job ids by token that ``find`` was told, and the next page; ``None`` if *completed* is no answer."""
+    """Return the job ids by token that ``find`` was told, and the next page; ``None`` if *completed* is no answer.
+
+    A command that failed may have shown only some of the jobs: it is no answer, even with rows.
+    """
     read = spec.grammar.read(completed.stdout) if spec.grammar else None
-    if read is None or (completed.exit_code != 0 and not read.rows and classify(backend, completed) != "gone"):
+    if read is None or (completed.exit_code != 0 and classify(backend, completed) != "gone"):
         return None
     found = {(row.get("token") or "").strip(): (row["job_id"] or "").strip() for row in read.rows}
     return {token: job_id for token, job_id in found.items() if token}, read.next
@@ -191,9 +194,10 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
     """
     if code is not None and decode == "code_signal":
         code, _, signal = code.partition(":")
+    killed_by = int(signal) if signal and signal.strip().isdigit() else 0
     if code is None or not re.fullmatch(r"-?\d+", code.strip()):
-        return None, None
-    number, killed_by = int(code), int(signal) if signal and signal.strip().isdigit() else 0
+        return (128 + killed_by, killed_by) if killed_by else (None, None)
+    number = int(code)
     if decode == "wait_status":
         number, killed_by = number >> 8, number & 0x7F
     elif decode == "plus_256" and number > 256:

@@ -17,7 +17,7 @@ from adapter.core.exit_file import ExitReport, parse_exit_file
 from adapter.core.variables import ID_NOT_LEARNT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from adapter.core.job import Job
     from adapter.core.render import RenderedJob
@@ -48,8 +48,18 @@ class Receipt:
     exit_code: int | None
 
 
-def submit_step(job: Job, rendered: RenderedJob, end_mark: str) -> str:
-    """Return the shell text that submits *job* once. *end_mark* stands alone on no line of the script."""
+def submit_step(
+    job: Job,
+    rendered: RenderedJob,
+    end_mark: str,
+    *,
+    others: Sequence[Job] = (),
+    files: Mapping[str, str] | None = None,
+) -> str:
+    """Return the shell text that submits *job* once. *end_mark* stands alone on no line of the script.
+
+    *others* are those of an array that *job* leads: their folders are made too, and *files* are written, by path.
+    """
     assert job.directory is not None
     attempt = f"submit.{job.submit_try}"
     directory = shlex.quote(job.directory)
@@ -63,7 +73,7 @@ $(uname -n) $$
     cat >script <<'{end_mark}' &&
 {rendered.script.rstrip()}
 {end_mark}
-    cat >{attempt}/command <<'{end_mark}' &&
+{_further_files(others, files or {}, end_mark)}    cat >{attempt}/command <<'{end_mark}' &&
 {rendered.submit}
 {end_mark}
     chmod 700 script || {{ rm -rf {attempt}; exit {_CANNOT_WRITE}; }}
@@ -76,13 +86,21 @@ fi
 {_show_receipt(attempt)}"""
 
 
+def _further_files(others: Sequence[Job], files: Mapping[str, str], end_mark: str) -> str:
+    lines = [f"    (umask 077 && mkdir -p {shlex.quote(f'{each.directory}/work')}) &&\n" for each in others]
+    for path, text in files.items():
+        lines.append(f"    cat >{shlex.quote(path)} <<'{end_mark}' &&\n{text.rstrip()}\n{end_mark}\n")
+    return "".join(lines)
+
+
 def receipt_step(job: Job) -> str:
-    """Return the shell text that only asks for the receipt of *job*'s try."""
+    """Return the shell text that only asks for the receipt of *job*'s try; an array's is in its leader's folder."""
     assert job.directory is not None
-    attempt = f"submit.{job.submit_try}"
+    directory = shlex.quote(job.array.directory if job.array else job.directory)
+    attempt = f"submit.{job.array.submit_try if job.array else job.submit_try}"
     return f"""\
-{_RECEIPT} {shlex.quote(job.directory)} {attempt}
-cd {shlex.quote(job.directory)} 2>/dev/null && [ -d {attempt} ] || exit {_NEVER}
+{_RECEIPT} {directory} {attempt}
+cd {directory} 2>/dev/null && [ -d {attempt} ] || exit {_NEVER}
 {_show_receipt(attempt)}"""
 
 

@@ -43,7 +43,7 @@ def render_job(backend: Backend, job: Job, workspace: str) -> RenderedJob:
         RenderError: a template needs a value that the task lacks, or a value cannot be written.
     """
     values = job_values(backend, job, workspace)
-    directives = _directives(backend, values)
+    directives = Raw(directive_lines(backend, values))
     inside = backend.submit.job_id_inside
     launch = backend.launch
     script = backend.script.render(
@@ -59,9 +59,9 @@ def render_job(backend: Backend, job: Job, workspace: str) -> RenderedJob:
     return RenderedJob(script=script, submit=render_command(backend.submit, values))
 
 
-def render_command(spec: CommandSpec, values: Mapping[str, Any]) -> str:
-    """Return the text of *spec*'s command for *values*, with its options."""
-    options = Raw(" ".join(_option_texts(spec.options, values)))
+def render_command(spec: CommandSpec, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:
+    """Return the text of *spec*'s command for *values*, with its options and *more* of them."""
+    options = Raw(" ".join([*_option_texts(spec.options, values), *more]))
     return spec.command.render({**values, "options": options}).strip()
 
 
@@ -69,16 +69,21 @@ def _option_texts(options: Iterable[Option], values: Mapping[str, Any]) -> list[
     return [option.text.render(values) for option in options if option.when.holds(values)]
 
 
-def _directives(backend: Backend, values: Mapping[str, Any]) -> Raw:
+def directive_lines(backend: Backend, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:
+    """Return the directives of a job with *values*, one a line, and *more* of them.
+
+    Raises:
+        RenderError: a value in one of them holds a line break.
+    """
     if backend.directive_escape:
         values = {name: _doubled(value, backend.directive_escape) for name, value in values.items()}
-    lines = _option_texts(backend.directives, values)
+    lines = [*_option_texts(backend.directives, values), *more]
     if backend.directive_prefix:
         lines += [quote(option) for option in values["native"]]
     for line in lines:
         if "\n" in line or "\r" in line:
             raise RenderError(f"the directive {line!r} would span lines; a value in it holds a line break")
-    return Raw("".join(f"{backend.directive_prefix} {line}\n" for line in lines))
+    return "".join(f"{backend.directive_prefix} {line}\n" for line in lines)
 
 
 def _doubled(value: Any, escape: str) -> Any:
@@ -124,6 +129,7 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
         "volumes": list(task.volumes),
         "after_succeeded": list(job.after_succeeded) or None,
         "after_ended": list(job.after_ended) or None,
+        "array_size": job.array.size if job.array else None,
         "native": [option for name in reversed(backend.lineage) for option in task.native.get(name, ())],
         "workspace": workspace,
         "job_directory": directory,

@@ -72,8 +72,13 @@ class Records:
         return frozenset(self.fields)
 
     def read(self, text: str) -> Rows | None:
-        """What stands before the first record is not looked at; a record without a job id is unreadable."""
+        """What stands before the first record is not looked at; a record without a job id is unreadable.
+
+        Where no record begins at all, every line is unreadable.
+        """
         starts = [match.start() for match in self.begin.finditer(text)]
+        if not starts:
+            return Rows(unreadable=tuple(line for line in text.splitlines() if line.strip()))
         pieces = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
         rows, unreadable = [], []
         for piece in pieces:

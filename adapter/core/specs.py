@@ -11,7 +11,7 @@ import jmespath
 from adapter.core import units
 from adapter.core.rows import JsonRows, grammar_from, json_rows
 from adapter.core.state import Reason, State
-from adapter.core.template import Condition, Template
+from adapter.core.template import Condition, PlainTemplate, Template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,7 @@ class ArraySpec:
 
     option: Template
     index: str
-    job_id: Template
+    job_id: PlainTemplate
     first: int = 0
     min_size: int = 2
     max_size: int = 1000
@@ -209,4 +209,6 @@ def launch_from(spec: Mapping[str, Any]) -> LaunchSpec:
 def array_from(spec: Mapping[str, Any]) -> ArraySpec:
     """Return what ``array`` of a backend file describes."""
     plain = {key: spec[key] for key in ("first", "min_size", "max_size") if key in spec}
-    return ArraySpec(option=Template(spec["option"]), index=spec["index"], job_id=Template(spec["job_id"]), **plain)
+    return ArraySpec(
+        option=Template(spec["option"]), index=spec["index"], job_id=PlainTemplate(spec["job_id"]), **plain
+    )

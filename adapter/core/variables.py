@@ -19,6 +19,7 @@ TASK_VARIABLES = {
     "name": "the task's name",
     "token": "our unique mark on this job",
     "run": "the run's id",
+    "array_size": "how many elements the array has that is handed over; none for a job by itself",
     "attempt": "1 for the first submission of the task",
     "image": "the container image as this backend names it, none if not asked for; the first of `images`",
     "images": "the container images that would do, best first, as this backend names them, a list",
@@ -85,7 +86,7 @@ def sample_values(backend_values: Mapping[str, Any]) -> dict[str, Any]:
     one = {"to": "text", "path": "text", "content": "text", "url": "text", "folder": False}
     lists: dict[str, Any] = {
         "inputs": [one], "outputs": [{"path": "text", "url": "text", "pattern": False, "optional": False}],
-        "native": ["text"], "volumes": ["text"], "images": ["text"], "attempt": 1,
+        "native": ["text"], "volumes": ["text"], "images": ["text"], "attempt": 1, "array_size": 2,
         "after_succeeded": ["text"], "after_ended": ["text"],
     }  # fmt: skip
     maps = {"env": {"KEY": "text"}, "tags": {"key": "text"}}

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.job import Job, Usage
+from adapter.core.job import Element, Job, Usage
 from adapter.core.state import Reason, State
 from adapter.core.task import task_document, task_from
 from adapter.errors import JournalError
@@ -265,7 +265,8 @@ class Journal:
 def job_record(job: Job) -> dict[str, Any]:
     """Return *job* as a plain document; :func:`job_from_record` reads it back."""
     record = {item.name: getattr(job, item.name) for item in fields(job) if item.name not in {"task", "usage"}}
-    return {**record, "task": task_document(job.task), "usage": asdict(job.usage)}
+    place = asdict(job.array) if job.array else None
+    return {**record, "task": task_document(job.task), "usage": asdict(job.usage), "array": place}
 
 
 def job_from_record(record: Mapping[str, Any]) -> Job:
@@ -278,6 +279,7 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
             "usage": Usage(**record["usage"]),
             "state": State(record["state"]),
             "reason": Reason(reason) if reason else None,
+            "array": Element(**record["array"]) if record.get("array") else None,
             "after_succeeded": tuple(record.get("after_succeeded", ())),
             "after_ended": tuple(record.get("after_ended", ())),
         }

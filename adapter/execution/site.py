@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
 from adapter.core.lifecycle import Evidence
@@ -98,17 +99,24 @@ class Site:
 
     # -- submit
 
-    async def submit(self, jobs: Sequence[Job]) -> list[StepAnswer]:
-        """Hand *jobs* over, each once per try, and return the answer of each submit step.
+    async def submit(self, groups: Sequence[Sequence[Job]]) -> list[StepAnswer]:
+        """Hand over *groups* of jobs (an array each, or a job by itself), once per try; return the answer for each.
 
         Raises:
             ConnectError: nothing happened.
         """
         end = f"END-{secrets.token_hex(4)}"
-        steps = [submit_step(job, render_job(self.backend, job, self.workspace), end) for job in jobs]
-        begin_within_s = SUBMITS_BEGIN_WITHIN_S * max(1, len(jobs) / 100)
+        steps = [self._submit_step(group, end) for group in groups]
+        begin_within_s = SUBMITS_BEGIN_WITHIN_S * max(1, len(groups) / 100)
         timeout_s = begin_within_s + self.backend.submit.timeout_s
         return await self._run(steps, timeout_s=timeout_s, begin_within_s=begin_within_s)
+
+    def _submit_step(self, group: Sequence[Job], end: str) -> str:
+        first = group[0]
+        if first.array is None:
+            return submit_step(first, render_job(self.backend, first, self.workspace), end)
+        rendered, files = render_array(self.backend, group, self.workspace)
+        return submit_step(first, rendered, end, others=group[1:], files=files)
 
     async def receipts(self, jobs: Sequence[Job]) -> list[StepAnswer]:
         """Return what is kept of the last try of each of *jobs*; submits nothing."""
@@ -125,7 +133,7 @@ class Site:
         listed: dict[str, str] | None = None
         if spec is not None:
             chunks = _chunks(jobs, spec, len(jobs))
-            first = [self._about(spec, chunk, tokens=[job.token for job in chunk]) for chunk in chunks]
+            first = [self._about(spec, chunk, tokens=_tokens(chunk)) for chunk in chunks]
             answers = await self._run([probe_step(jobs), *first], timeout_s=60 + spec.timeout_s * len(chunks))
             probed, listed = answers[0].completed, {}
             for chunk, step in zip(chunks, answers[1:], strict=True):
@@ -134,8 +142,9 @@ class Site:
         probes = read_probe(probed.stdout, jobs) if probed else {}
         found = {key: probe.job_id for key, probe in probes.items() if probe.job_id}
         for job in jobs:
-            if listed and job.token in listed:
-                found.setdefault(job.key, listed[job.token])
+            token = job.array.token if job.array else job.token
+            if listed and token in listed:
+                found.setdefault(job.key, element_id(self.backend, job, listed[token]))
         return found, listed is not None and probed is not None
 
     async def _all_tokens(
@@ -154,8 +163,7 @@ class Site:
         return None
 
     async def _next_page(self, spec: QuerySpec, jobs: Sequence[Job], following: str) -> CompletedCommand | None:
-        tokens = [job.token for job in jobs]
-        command = self._about(spec, jobs, tokens=tokens, next=following)
+        command = self._about(spec, jobs, tokens=_tokens(jobs), next=following)
         return (await self._run([command], timeout_s=spec.timeout_s + 30))[0].completed
 
     # -- monitor and result
@@ -358,6 +366,11 @@ def _chunks(jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequen
     if not spec.takes_many:
         return groups
     return [group[at : at + max_ids] for group in groups for at in range(0, len(group), max_ids)]
+
+
+def _tokens(jobs: Sequence[Job]) -> list[str]:
+    """Return the marks by which the scheduler knows *jobs*."""
+    return list(dict.fromkeys(job.array.token if job.array else job.token for job in jobs))
 
 
 def _page(

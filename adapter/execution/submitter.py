@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.core.array import as_array, element_id, grouped
 from adapter.core.fit import with_defaults
 from adapter.core.order import Turn, standing
 from adapter.core.parse import classify, parse_job_id
@@ -57,6 +58,7 @@ class Submitter:
         self._not_before = 0.0
         self._sent_at: list[float] = []
         self._unwritable: dict[str, int] = {}
+        self._arrays_off = False
         self.is_full = False  # whether no waiting job can be handed over right now
 
     # -- new jobs
@@ -79,20 +81,32 @@ class Submitter:
         if not batch:
             return 1.0 if self._room_in_rate(now) == 0 else NEVER_S
         batch = [placed(job, book.site.workspace).but(submit_began=True) for job in batch]
+        groups = [[job] for job in batch] if self._arrays_off else grouped(book.backend, batch, book.site.workspace)
+        batch = [job for group in groups for job in group]
         await book.update(*batch)  # the intent, before anything leaves this process
         try:
-            batch = await self._put_inputs(batch)
-            answers = await book.site.submit(batch) if batch else []
+            good = {job.key for job in await self._put_inputs(batch)}
+            groups = self._whole(groups, good)
+            answers = await book.site.submit(groups) if groups else []
         except ConnectError:
             still = [job for job in batch if not book.jobs[job.key].state.is_final]
             await book.update(*(job.but(submit_began=False) for job in still))
             raise
         self._sent_at += [now] * len(batch)
         async with book.together():
-            for job, answer in zip(batch, answers, strict=True):
-                await self._answered(job, answer)
+            for group, answer in zip(groups, answers, strict=True):
+                for job in group:
+                    await self._answered(job, answer)
         self._refuse_to_hurry(now)
         return 0.0
+
+    def _whole(self, groups: Sequence[list[Job]], good: set[str]) -> list[list[Job]]:
+        """Return *groups* of the jobs whose inputs are there; an array that lost one is counted anew."""
+        spec = self._book.backend.array
+        kept = [(group, [job for job in group if job.key in good]) for group in groups]
+        return [
+            left if len(left) == len(group) or spec is None else as_array(left, spec) for group, left in kept if left
+        ]
 
     async def _in_turn(self, waiting: Sequence[Job]) -> list[Job]:
         """Return the jobs whose turn it is; one that waits for what will never come ends here."""
@@ -228,7 +242,7 @@ class Submitter:
             doubt.ask_receipt = doubt.may_repeat = False
             await book.tell("unreadable_submit", str(error), job)
             return
-        await self._is_there(job, job_id)
+        await self._is_there(job, element_id(book.backend, job, job_id))
 
     async def _is_there(self, job: Job, job_id: str) -> None:
         self._doubts.pop(job.key, None)
@@ -252,6 +266,9 @@ class Submitter:
                 raise AuthenticationError(f"backend {book.backend.name} does not accept us: {completed.words}")
             case None if completed.exit_code > 128:  # the command itself was killed: what it had done is not known
                 self._doubt(job, f"the submit command was killed (exit code {completed.exit_code})").ask_receipt = False
+            case _ if job.array is not None:  # perhaps only the array is refused: each says so for itself
+                self._arrays_off = True
+                await self._again(job)
             case _:
                 said = completed.words or f"exit code {completed.exit_code}, and no word"
                 await self._fail(job, Reason.SUBMIT_REFUSED, f"the scheduler refused it: {said}")
@@ -274,7 +291,7 @@ class Submitter:
     async def _again(self, job: Job) -> None:
         """Hand *job* over anew: a try of its own, because this one has its answer."""
         self._doubts.pop(job.key, None)
-        await self._book.update(job.but(submit_try=job.submit_try + 1, submit_began=False))
+        await self._book.update(job.but(submit_try=job.submit_try + 1, submit_began=False, array=None))
 
     async def _fail(self, job: Job, reason: Reason, message: str) -> None:
         self._doubts.pop(job.key, None)
