@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.core.parse import Observation
 
+NEVER_STARTS = "it can never start"
 _QUEUE_STATES = frozenset({State.QUEUED, State.HELD})
 
 
@@ -81,7 +82,7 @@ def _still_there(job: Job, seen: Observation, evidence: Evidence, now: float, pa
             state=State.HELD,
             reason=seen.reason,
             native_state=seen.native_state,
-            message=f"it can never start: {seen.native_reason}",
+            message=f"{NEVER_STARTS}: {seen.native_reason or seen.native_state}",
             kill_requested_at=job.kill_requested_at or now,
         )
     state, reason = seen.state, seen.reason
@@ -225,7 +226,7 @@ def _by_scheduler(job: Job, word: Observation, report: ExitReport | None) -> Job
 
 
 def _killed(job: Job, *, by_us: bool = True, reason: Reason | None = None) -> Job:
-    if job.state is State.HELD and job.reason not in {None, Reason.REQUEUED}:  # we killed it because it could never start
+    if job.reason is Reason.DEPENDENCY or job.message.startswith(NEVER_STARTS):  # that is why we killed it
         return job.but(state=State.FAILED)
     if by_us:
         return job.but(state=State.KILLED, reason=Reason.KILLED_BY_USER)

@@ -5,22 +5,22 @@
 # See README.md beside this file.
 set -euo pipefail
 umask 022 # an ordinary user must be able to read slurm.conf and reach the spool directory
+here="$(cd "$(dirname "$0")" && pwd)"
+# shellcheck source=tests/live/services/common.sh
+source "$here/common.sh"
 
-live="${ADAPTER_LIVE_DIR:-/var/tmp/adapter-live}"
 node="$(hostname -s)"
-user=jobu     # the ordinary user of the tests
 deadline_s=60 # for each thing waited for; all of them take under 10 s on 2 cores
-declare -A pid_of # of the daemons this run has started
-export PATH="$PATH:/usr/sbin:/sbin" # a plain user's PATH has no sbin, and `su` without `-` keeps it
 
 # mariadb-server-core instead of mariadb-server: the binaries, without a second server that apt starts on port 3306.
 packages=(slurm-client slurmctld slurmd slurmdbd slurm-wlm-mysql-plugin munge mariadb-server-core mariadb-client-core procps util-linux passwd)
 
-usage="usage: slurm.sh install | up acct|nodb | down [acct|nodb] | env acct|nodb"
+usage="usage: slurm.sh install | packages | up acct|nodb | down [acct|nodb] | env acct|nodb"
 
 main() {
     case "$*" in
         install) need_root; install_packages ;;
+        packages) echo "${packages[*]}" ;;
         "up acct" | "up nodb") need_root; pick "$2"; one_at_a_time; up ;;
         down) need_root; one_at_a_time; for cluster in acct nodb; do pick "$cluster"; down; done ;;
         "down acct" | "down nodb") need_root; pick "$2"; one_at_a_time; down ;;
@@ -30,23 +30,6 @@ main() {
 }
 
 # --- the four verbs -------------------------------------------------------------------------------------------------
-
-install_packages() {
-    local missing=() package try
-    for package in "${packages[@]}"; do
-        [[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" == installed ]] || missing+=("$package")
-    done
-    ((${#missing[@]})) || return 0
-    say "installing ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    # DPkg::Lock::Timeout does not cover the lock on the package lists, so another apt-get at work is waited for here.
-    for try in 1 2 3 4 5 6; do
-        apt-get -q update && break
-        ((try < 6)) || die "apt-get update failed $try times"
-        sleep 10
-    done
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}" </dev/null
-}
 
 up() {
     command -v slurmctld >/dev/null || die "Slurm is not installed; run: $0 install"
@@ -59,16 +42,16 @@ up() {
     # Job ids, the database and the spool belong together: a half-dead cluster is never patched up, it starts from nothing.
     rm -rf "${dir:?}"
     mkdir -p "$dir"/{log,state,spool,run}
-    getent passwd "$user" >/dev/null || useradd -m -s /bin/bash "$user"
-    usermod -p '*' "$user" # not '!': sshd with UsePAM=no calls such an account locked
+    make_user "$user"
+    set_shadow "$user" '*' # not '!': sshd with UsePAM=no calls such an account locked
     slurm_conf >"$SLURM_CONF"
     cgroup_conf >"$dir/cgroup.conf"
     start_munge
     [[ $cluster == nodb ]] || start_database
     start slurmctld slurmctld -D -f "$SLURM_CONF"
     start slurmd slurmd -D -f "$SLURM_CONF" -N "$node"
-    wait_until "node $node to be usable" node_usable slurmctld slurmd
-    [[ $cluster == nodb ]] || wait_until "slurmctld to register with slurmdbd" registered slurmdbd slurmctld
+    wait_until "node $node to be usable" slurmctld slurmd -- node_usable
+    [[ $cluster == nodb ]] || wait_until "slurmctld to register with slurmdbd" slurmdbd slurmctld -- registered
     say "up after $((SECONDS - began)) s"
 }
 
@@ -104,7 +87,7 @@ start_munge() {
     runuser -u munge -- mungekey --create --keyfile="$dir/munge/key"
     start munged setpriv --reuid=munge --regid=munge --clear-groups munged --foreground --key-file="$dir/munge/key" --socket="$munge_socket" \
         --pid-file="$dir/munge/pid" --seed-file="$dir/munge/seed" --log-file="$dir/munge/munged.log"
-    wait_until "munge" munge_answers munged
+    wait_until "munge" munged -- munge_answers
 }
 
 start_database() {
@@ -127,27 +110,16 @@ X
     mariadb-install-db --no-defaults --user=root --datadir="$dir/mysql" --skip-test-db >"$dir/log/mariadb-install-db.log" 2>&1 ||
         die_with_log "mariadb-install-db failed" mariadb-install-db
     start mariadbd mariadbd --defaults-file="$dir/my.cnf"
-    wait_until "MariaDB" database_answers mariadbd
+    wait_until "MariaDB" mariadbd -- database_answers
     slurmdbd_conf >"$dir/slurmdbd.conf"
     chmod 600 "$dir/slurmdbd.conf" # slurmdbd refuses to start otherwise
     # libmariadb's variable for "localhost"; slurmdbd.conf has no word for a socket.
     start slurmdbd env MYSQL_UNIX_PORT="$dir/mysql/sock" slurmdbd -D
-    wait_until "sacctmgr to answer" sacctmgr_answers slurmdbd
+    wait_until "sacctmgr to answer" slurmdbd -- sacctmgr_answers
     sacctmgr -iQ add cluster acct >/dev/null
     sacctmgr -iQ add account lab Description=lab Organization=lab >/dev/null
     sacctmgr -iQ add user root account=lab >/dev/null
     sacctmgr -iQ add user "$user" account=lab >/dev/null
-}
-
-# start NAME COMMAND...: in a session of its own, with nothing of the caller's: neither its environment (slurmd hands its
-# own to jobs), nor its output (a pipe kept open makes the caller's reader wait for ever), nor the lock on descriptor 9.
-start() {
-    local name="$1"
-    shift
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SLURM_CONF="$SLURM_CONF" \
-        setsid "$@" </dev/null >>"$dir/log/$name.out" 2>&1 9>&- &
-    pid_of[$name]=$!
-    disown
 }
 
 daemons() { # the ones that must be running
@@ -155,23 +127,11 @@ daemons() { # the ones that must be running
     echo munged slurmctld slurmd
 }
 
-# Our processes: a Slurm, munge or MariaDB daemon that has a file below $dir open. Pid files lie after a restart.
-ours() { # NAME...
-    local name pid
-    for name in "$@"; do
-        for pid in $(pgrep -x "$name"); do
-            if readlink "/proc/$pid"/fd/* 2>/dev/null | grep -q "^$dir/"; then echo "$pid"; fi
-        done
-    done
-}
+# Our processes: a Slurm, munge or MariaDB daemon that has a file below $dir open.
+ours() { with_files_in "$dir" "$@"; } # NAME...
 
 # slurmscriptd is slurmctld's child, slurmstepd is slurmd's (one for each running job).
 all_of_ours() { ours slurmctld slurmscriptd slurmd slurmstepd slurmdbd mariadbd munged; }
-
-kill_all() { # PIDS: one word, a line each; -PID is a process group
-    local pid
-    for pid in $1; do kill -KILL -- "$pid" 2>/dev/null || true; done
-}
 
 # --- is it there yet? -----------------------------------------------------------------------------------------------
 
@@ -195,27 +155,17 @@ registered() { [[ "$(timeout 5 sacctmgr -nP show cluster acct format=ControlPort
 # A trailing mark on the state ("idle*") means that the node does not answer.
 node_usable() { timeout 5 sinfo -h -p main -o %T | grep -qxE 'idle|mixed|allocated|completing'; }
 
-wait_until() { # WHAT PREDICATE DAEMON...
-    local what="$1" predicate="$2" end=$((SECONDS + deadline_s)) daemon
-    shift 2
-    until "$predicate" 2>/dev/null; do
-        for daemon in "$@"; do
-            kill -0 "${pid_of[$daemon]}" 2>/dev/null || die_with_log "$daemon ended while waiting for $what" "$daemon"
-        done
-        ((SECONDS < end)) || die_with_log "waited $deadline_s s for $what" "$@"
-        sleep 0.2
-    done
-}
-
 # --- configuration --------------------------------------------------------------------------------------------------
 
 pick() { # CLUSTER
     cluster="$1"
+    label="$1"
     dir="$live/slurm-$cluster"
     munge_socket="$dir/munge/socket"
     # slurmctld's port; slurmd and slurmdbd have the two after it.
     case $cluster in acct) port=26817 ;; nodb) port=27817 ;; esac
     export SLURM_CONF="$dir/slurm.conf"
+    daemon_env=(SLURM_CONF="$SLURM_CONF")
 }
 
 slurm_conf() {
@@ -312,34 +262,6 @@ X
 
 # --- odds and ends --------------------------------------------------------------------------------------------------
 
-# Two test runs on one machine must not start, or stop, the same cluster at once.
-one_at_a_time() {
-    mkdir -p "$live"
-    exec 9>"$live/slurm.lock"
-    flock -w 300 9 || die "another slurm.sh has held $live/slurm.lock for 300 s"
-}
-
-need_root() { ((EUID == 0)) || die "must run as root"; }
-
-say() { echo "slurm.sh${cluster:+ $cluster}: $*" >&2; }
-
-die() {
-    say "ERROR: $*"
-    exit 1
-}
-
-die_with_log() { # MESSAGE DAEMON...
-    local name file
-    say "ERROR: $1"
-    shift
-    for name in "$@"; do
-        for file in "$dir/log/$name.out" "$dir/log/$name.log" "$dir/$name/$name.log"; do
-            [[ -s $file ]] || continue
-            echo "--- last lines of $file" >&2
-            tail -n 25 "$file" >&2
-        done
-    done
-    exit 1
-}
+logs_of() { printf '%s\n' "$dir/last_attempt" "$(out_of "$1")" "$dir/log/$1.log" "$dir/$1/$1.log"; } # DAEMON
 
 main "$@"

@@ -5,26 +5,28 @@
 # See README.md beside this file.
 set -euo pipefail
 umask 022
+here="$(cd "$(dirname "$0")" && pwd)"
+# shellcheck source=tests/live/services/common.sh
+source "$here/common.sh"
 
-live="${ADAPTER_LIVE_DIR:-/var/tmp/adapter-live}"
 dir="$live/ssh"
 client="$dir/client"
+daemon_env=(PATH=/usr/local/bin:/usr/bin:/bin) # what sessions inherit
 servers=(target jump)
 declare -A port=([target]=22122 [jump]=22123)
 declare -A shell_of=([jobu]=/bin/bash [jobt]=/usr/bin/tcsh [jobpw]=/bin/bash)
 with_key=(jobu jobt) # the third, jobpw, has a password and nothing else
 deadline_s=30        # for each thing waited for; all of them take under 2 s on 2 cores
-declare -A pid_of    # of the listeners this run has started
 key_comment=adapter-live
-export PATH="$PATH:/usr/sbin:/sbin" # a plain user's PATH has no sbin, and `su` without `-` keeps it
 
 packages=(openssh-server openssh-client tcsh procps util-linux passwd diffutils)
 
-usage="usage: ssh.sh install | up | down | restart-target | kill-sessions | env"
+usage="usage: ssh.sh install | packages | up | down | restart-target | kill-sessions | env"
 
 main() {
     case "$*" in
         install) need_root; install_packages ;;
+        packages) echo "${packages[*]}" ;;
         up) need_root; one_at_a_time; up ;;
         down) need_root; one_at_a_time; down ;;
         restart-target) need_root; one_at_a_time; restart_target ;;
@@ -35,29 +37,6 @@ main() {
 }
 
 # --- the verbs ------------------------------------------------------------------------------------------------------
-
-install_packages() {
-    local missing=() package try
-    for package in "${packages[@]}"; do
-        [[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" == installed ]] || missing+=("$package")
-    done
-    ((${#missing[@]})) || return 0
-    say "installing ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    # Installing must not open port 22 to the world: invoke-rc.d(8) asks this file whether it may start a service.
-    if [[ ! -e /usr/sbin/policy-rc.d ]]; then
-        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-        chmod 755 /usr/sbin/policy-rc.d
-    fi
-    # DPkg::Lock::Timeout does not cover the lock on the package lists, so another apt-get at work is waited for here.
-    for try in 1 2 3 4 5 6; do
-        apt-get -q update && break
-        ((try < 6)) || die "apt-get update failed $try times"
-        sleep 10
-    done
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}" </dev/null
-}
 
 up() {
     local name
@@ -77,10 +56,10 @@ up() {
     client_config >"$client/config"
     for name in "${servers[@]}"; do
         sshd_config "$name" >"$dir/$name/sshd_config"
-        start "$name"
+        start_server "$name"
     done
-    for name in "${servers[@]}"; do wait_until "$name" "$name to let jobu in" serves "$name"; done
-    wait_until target "target to let jobt and jobpw in" everybody_logs_in
+    for name in "${servers[@]}"; do wait_until "$name to let jobu in" "$name" -- serves "$name"; done
+    wait_until "target to let jobt and jobpw in" target -- everybody_logs_in
     say "up after $((SECONDS - began)) s"
 }
 
@@ -109,8 +88,8 @@ restart_target() {
     [[ -s $dir/target/sshd_config ]] || die "not up; run: $0 up"
     kill_all "$(listener target)" # first, or somebody comes in between
     kill_sessions
-    start target
-    wait_until target "target to let jobu in" serves target
+    start_server target
+    wait_until "target to let jobu in" target -- serves target
     say "target restarted"
 }
 
@@ -164,8 +143,7 @@ known_host() { echo "[127.0.0.1]:${port[$1]},$1 $(cut -d' ' -f1,2 "$2")"; } # SE
 make_users() {
     local name
     for name in "${!shell_of[@]}"; do
-        getent passwd "$name" >/dev/null || useradd -m -s "${shell_of[$name]}" "$name"
-        [[ "$(getent passwd "$name" | cut -d: -f7)" == "${shell_of[$name]}" ]] || usermod -s "${shell_of[$name]}" "$name"
+        make_user "$name" "${shell_of[$name]}"
     done
     for name in "${with_key[@]}"; do
         set_shadow "$name" '*' # not '!': sshd with UsePAM=no calls such an account locked
@@ -173,10 +151,6 @@ make_users() {
     done
     # $(<file), so that no command line shows it; chpasswd reads standard input.
     echo "jobpw:$(<"$client/jobpw.password")" | chpasswd
-}
-
-set_shadow() { # USER FIELD; only when it differs: usermod locks the password file, and slurm.sh uses it too
-    [[ "$(getent shadow "$1" | cut -d: -f2)" == "$2" ]] || usermod -p "$2" "$1"
 }
 
 # Below the home directory because StrictModes refuses anything below /var/tmp, which everybody may write to.
@@ -192,23 +166,11 @@ authorize() { # USER
 
 # --- the daemons ----------------------------------------------------------------------------------------------------
 
-# In a session of its own, with nothing of the caller's: neither its environment (sessions inherit TZ and more), nor its
-# output (a pipe kept open makes the caller's reader wait for ever), nor the lock on descriptor 9.
-start() { # SERVER
-    env -i PATH=/usr/local/bin:/usr/bin:/bin setsid /usr/sbin/sshd -D -f "$dir/$1/sshd_config" -E "$dir/$1/sshd.log" \
-        </dev/null >>"$dir/$1/sshd.out" 2>&1 9>&- &
-    pid_of[$1]=$!
-    disown
-}
+start_server() { start "$1" /usr/sbin/sshd -D -f "$dir/$1/sshd_config" -E "$dir/$1/sshd.log"; } # SERVER
 
-# Our processes: an sshd that has a file in the server's folder open, its log at least. Pid files lie after a restart.
+# Our processes: an sshd that has a file in the server's folder open, its log at least.
 # From OpenSSH 9.8 on the children have names of their own.
-ours() { # SERVER
-    local pid
-    for pid in $(pgrep -x 'sshd(-.*)?'); do
-        if readlink "/proc/$pid"/fd/* 2>/dev/null | grep -q "^$dir/$1/"; then echo "$pid"; fi
-    done
-}
+ours() { with_files_in "$dir/$1" 'sshd(-.*)?'; } # SERVER
 
 all_of_ours() { local name; for name in "${servers[@]}"; do ours "$name"; done; }
 listener() { ours "$1" | grep -xF -- "$(cat "$dir/$1/sshd.pid" 2>/dev/null || echo none)" || true; }
@@ -219,13 +181,6 @@ not_sshd() { # PIDS on standard input, those that are no sshd on standard output
     while read -r pid; do
         case "$(cat "/proc/$pid/comm" 2>/dev/null)" in sshd | sshd-* | "") ;; *) echo "$pid" ;; esac
     done
-}
-
-kill_all() { signal_all KILL "$1"; }
-
-signal_all() { # SIGNAL PIDS: one word, a line each; -PID is a process group
-    local pid
-    for pid in $2; do kill "-$1" -- "$pid" 2>/dev/null || true; done
 }
 
 # --- is it there yet? -----------------------------------------------------------------------------------------------
@@ -246,16 +201,6 @@ serves() { [[ "$(listener "$1")" == "${pid_of[$1]}" ]] && logs_in "$1"; } # this
 everybody_logs_in() {
     logs_in viajump && logs_in target-tcsh &&
         SSH_ASKPASS="$client/askpass" SSH_ASKPASS_REQUIRE=force logs_in target-password
-}
-
-wait_until() { # SERVER WHAT COMMAND...
-    local name="$1" what="$2" end=$((SECONDS + deadline_s))
-    shift 2
-    until "$@" 2>"$dir/last_attempt"; do
-        kill -0 "${pid_of[$name]}" 2>/dev/null || die_with_log "the sshd $name ended while waiting for $what" "$name"
-        ((SECONDS < end)) || die_with_log "waited $deadline_s s for $what" "$name"
-        sleep 0.1
-    done
 }
 
 # --- configuration --------------------------------------------------------------------------------------------------
@@ -331,31 +276,8 @@ X
 
 # --- odds and ends --------------------------------------------------------------------------------------------------
 
-# Two test runs on one machine must not start, or stop, the servers at once.
-one_at_a_time() {
-    mkdir -p "$live"
-    exec 9>"$live/ssh.lock"
-    flock -w 300 9 || die "another ssh.sh has held $live/ssh.lock for 300 s"
-}
-
-need_root() { ((EUID == 0)) || die "must run as root"; }
-
-say() { echo "ssh.sh: $*" >&2; }
-
-die() {
-    say "ERROR: $*"
-    exit 1
-}
-
-die_with_log() { # MESSAGE SERVER
-    local file
-    say "ERROR: $1"
-    for file in "$dir/last_attempt" "$dir/$2/sshd.out" "$dir/$2/sshd.log"; do
-        [[ -s $file ]] || continue
-        echo "--- last lines of $file" >&2
-        tail -n 25 "$file" >&2
-    done
-    exit 1
-}
+# SERVER
+out_of() { echo "$dir/$1/sshd.out"; }
+logs_of() { printf '%s\n' "$dir/last_attempt" "$(out_of "$1")" "$dir/$1/sshd.log"; }
 
 main "$@"
