@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from adapter.cli.options import complete_backend, json_option
+
+if TYPE_CHECKING:
+    from adapter.config.load import BackendEntry
 
 _MOST_SHOWN = 70
 
@@ -21,28 +26,55 @@ def backends() -> None:
 
 
 @backends.command("list")
+@click.option("--images", is_flag=True, help="Show which image protocols each backend takes.")
 @json_option
-def list_command(as_json: bool) -> None:
-    r"""List the backends on the search path; a wrong file is shown with its first problem.
+def list_command(images: bool, as_json: bool) -> None:
+    r"""List the backends on the search path, what each can, and how it is proved to work.
+
+    PROVED: live, by tests against the real thing; captures, by its recorded answers; schema, by the published form of
+    its documents. A wrong file is shown with its first problem.
 
     \b
     Examples:
       adapter backends list
+      adapter backends list --images
       adapter backends list --json
     """
     from adapter.cli.text import printable, table, to_json
     from adapter.config.load import list_backends
+    from adapter.core.image import PROTOCOLS
 
     entries = list_backends()
     if as_json:
-        click.echo(to_json([entry._asdict() for entry in entries]))
+        click.echo(to_json([_entry_data(entry) for entry in entries]))
         return
-    rows = [["NAME", "SUMMARY", "FILE"]]
+    if images:
+        rows = [["NAME", *(f"{protocol}://" for protocol in PROTOCOLS)]]
+        takes = [entry.backend for entry in entries if entry.backend and entry.backend.images]
+        rows += [[one.name, *("yes" if protocol in one.images else "-" for protocol in PROTOCOLS)] for one in takes]
+        click.echo(table(rows))
+        return
+    rows = [["NAME", "PROVED", "CAN", "SUMMARY", "FILE"]]
     for entry in entries:
         summary = entry.error and f"WRONG: {entry.error}"
         summary = summary or entry.summary + (" (only to extend)" if entry.abstract else "")
-        rows.append([entry.name, printable(summary), entry.file])
+        can = " ".join(_capabilities(entry)) or "-"
+        rows.append([entry.name, _proof(entry) or "-", can, printable(summary), entry.file])
     click.echo(table(rows))
+
+
+def _entry_data(entry: BackendEntry) -> dict[str, object]:
+    data = {key: value for key, value in entry._asdict().items() if key != "backend"}
+    protocols = list(entry.backend.images) if entry.backend else []
+    return {**data, "proof": _proof(entry), "can": _capabilities(entry), "images": protocols}
+
+
+def _proof(entry: BackendEntry) -> str | None:
+    return entry.backend.document.get("proof") if entry.backend else None
+
+
+def _capabilities(entry: BackendEntry) -> list[str]:
+    return [name for name, can in entry.backend.capabilities.items() if can] if entry.backend else []
 
 
 @backends.command()

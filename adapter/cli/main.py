@@ -31,6 +31,7 @@ COMMANDS = {
     "clean": ("clean", "Remove what finished runs left on the target."),
     "render": ("render", "Dry run: show the script and every command."),
     "validate": ("validate", "Check backend files and task files."),
+    "test": ("test", "Prove a backend file without its scheduler."),
     "check": ("check", "Look whether a backend can be used from here."),
     "backends": ("backends", "List, show and explain backends."),
     "links": ("link", "List and close shared SSH connections."),

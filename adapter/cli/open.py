@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from adapter.cli.link import links_dir, terminal_prompt
 from adapter.cli.text import printable
-from adapter.config.load import load_backend
+from adapter.config.load import automatic_backends, load_backend
 from adapter.config.secrets import read_secrets
 from adapter.config.settings import load_settings, state_dir
 from adapter.core.backend import Backend, backend_from, merge
@@ -41,14 +42,35 @@ def open_journal() -> Journal:
     return Journal.open(journal_path())
 
 
-def choose_backend(on: str | None) -> tuple[str, str]:
-    """Return the name of the backend to use, and why that one."""
+def choose_backend(on: str | None, *, has_image: bool = False) -> tuple[str, str]:
+    """Return the name of the backend to use, and why that one; *has_image* says whether a task runs in a container.
+
+    Raises:
+        ConfigError: nobody names one, and no backend that runs images can be used here.
+    """
     if on is not None:
         return on, "--on"
     settings = load_settings()
     if settings.default_backend is not None:
         return settings.default_backend, f"default_backend in {settings.file}"
-    return LAST_RESORT, "no --on, and no default_backend in your configuration"
+    unset = "no --on, and no default_backend in your configuration"
+    if not has_image:
+        return LAST_RESORT, unset
+    able = [backend for backend in automatic_backends() if (backend.automatic or {}).get("for") == "images"]
+    for backend in able:
+        if _can_be_used(str((backend.automatic or {}).get("probe", ":"))):
+            return backend.name, f"{unset}; the task has an image, and {backend.name} can be used here"
+    names = " and ".join(backend.name for backend in able) or "no backend that runs images"
+    raise ConfigError(f"the task has an image, and here {names} cannot be used; name another with --on")
+
+
+def _can_be_used(probe: str) -> bool:
+    """Whether the shell command *probe* succeeds here within a few seconds."""
+    try:
+        done = subprocess.run(["/bin/sh", "-c", probe], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def open_backend(name: str, sets: Sequence[tuple[str, str]] = ()) -> Backend:

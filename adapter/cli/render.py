@@ -37,11 +37,13 @@ def render(
       adapter render --on ./cluster.yaml --cpu 4 --walltime 2h -- ./simulate
     """
     from adapter.cli.open import choose_backend, open_backend
-    from adapter.cli.tasks import tasks_and_name
+    from adapter.cli.tasks import has_image, refuse_images, tasks_and_name, with_workdir
 
-    name, why = choose_backend(on)
+    tasks, _ = tasks_and_name(files, command_words(), options)
+    name, why = choose_backend(on, has_image=any(map(has_image, tasks)))
     backend = open_backend(name, sets)
-    tasks, _ = tasks_and_name(files, command_words(), options, backend)
+    tasks = [with_workdir(each, backend) for each in tasks]
+    refuse_images(backend, tasks)
     if on is None:
         click.echo(f"adapter: on {backend.name} ({why})", err=True)
     rehearsed = rehearse(backend, tasks)

@@ -74,11 +74,13 @@ def _run(
 
     from adapter.cli.open import choose_backend, open_backend
     from adapter.cli.start import start
-    from adapter.cli.tasks import tasks_and_name
+    from adapter.cli.tasks import has_image, refuse_images, tasks_and_name, with_workdir
 
-    name, why = choose_backend(on)
+    tasks, title = tasks_and_name(files, command_words(), task)
+    name, why = choose_backend(on, has_image=any(map(has_image, tasks)))
     backend = open_backend(name, sets)
-    tasks, title = tasks_and_name(files, command_words(), task, backend)
+    tasks = [with_workdir(each, backend) for each in tasks]
+    refuse_images(backend, tasks)
     if on is None and not quiet:
         click.echo(f"adapter: on {backend.name} ({why})", err=True)
     return asyncio.run(start(backend, tasks, title, detach=detach, as_json=as_json, quiet=quiet))

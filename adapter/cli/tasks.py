@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapter.config.load import list_backends
 from adapter.config.tasks import load_task_set
+from adapter.core.fit import image_of
+from adapter.core.image import named
 from adapter.core.task import Input, Output, Resources, Step, Task
+from adapter.errors import UnsupportedImage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +26,7 @@ _RESOURCES = ("cpu", "ram_bytes", "disk_bytes", "gpu", "walltime_s", "queue", "a
 
 
 def tasks_and_name(
-    files: Sequence[str], command: tuple[str, ...] | None, options: Mapping[str, Any], backend: Backend
+    files: Sequence[str], command: tuple[str, ...] | None, options: Mapping[str, Any]
 ) -> tuple[list[Task], str]:
     """Return the tasks that were asked for and the name of their run.
 
@@ -32,7 +37,7 @@ def tasks_and_name(
     if command is not None and not files:
         if not command:
             raise click.UsageError("there is no command after --")
-        task = _task(command, options, backend)
+        task = _task(command, options)
         return [task], task.name
     if command is not None:
         raise click.UsageError("give either a task file or a command after --, not both")
@@ -57,13 +62,13 @@ def _refuse_task_options(options: Mapping[str, Any]) -> None:
         )
 
 
-def _task(command: tuple[str, ...], options: Mapping[str, Any], backend: Backend) -> Task:
+def _task(command: tuple[str, ...], options: Mapping[str, Any]) -> Task:
     image = options["image"]
     return Task(
         steps=(Step(argv=command),),
         name=options["name"] or Path(command[0]).name or "task",
         env=dict(options["env"]),
-        workdir=_workdir(options["workdir"], backend),
+        workdir=options["workdir"],
         inputs=tuple(_input(text) for text in options["inputs"]),
         outputs=tuple(_output(text) for text in options["outputs"]),
         resources=Resources(**{key: options[key] for key in _RESOURCES}),
@@ -71,8 +76,41 @@ def _task(command: tuple[str, ...], options: Mapping[str, Any], backend: Backend
     )
 
 
+def has_image(task: Task) -> bool:
+    """Whether *task*, or a step of it, asks for a container image."""
+    return bool(task.image or any(step.image for step in task.steps))
+
+
+def refuse_images(backend: Backend, tasks: Sequence[Task]) -> None:
+    """Refuse images that *backend* cannot run, and name the backends that can.
+
+    Raises:
+        UnsupportedImage: as the executor would say it, with the names of the others.
+    """
+    for task in tasks:
+        try:
+            for step in task.steps:
+                named(backend, image_of(backend, task, step), task.name)
+        except UnsupportedImage as error:
+            others = [
+                entry.name
+                for entry in list_backends()
+                if entry.backend and set(error.protocols) & entry.backend.images.keys()
+            ]
+            hint = f"; backends that take it: {', '.join(others)}" if others else ""
+            raise UnsupportedImage(f"{error}{hint}", protocols=error.protocols) from None
+
+
+def with_workdir(task: Task, backend: Backend) -> Task:
+    """Return *task* with a relative workdir seen from here, where here and the target share their files.
+
+    Raises:
+        click.UsageError: they do not.
+    """
+    return replace(task, workdir=_workdir(task.workdir, backend))
+
+
 def _workdir(folder: str | None, backend: Backend) -> str | None:
-    """A relative folder is seen from here, where here and the target share their files."""
     if folder is None or folder.startswith("/"):
         return folder
     if backend.connection.get("kind", "local") != "local":

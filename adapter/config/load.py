@@ -19,7 +19,9 @@ from adapter.errors import ConfigError, PatternError, Problem, SchemaError, Temp
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_OWN_KEYS = frozenset({"format", "name", "extends", "abstract"})  # said of one file, not of those that extend it
+_OWN_KEYS = frozenset(
+    {"format", "name", "extends", "abstract", "automatic", "proof"}
+)  # said of one file, not of those that extend it
 _ERRORS = {"form": SchemaError, "template": TemplateError, "pattern": PatternError}
 
 
@@ -33,13 +35,17 @@ class Leaf(NamedTuple):
 
 
 class BackendEntry(NamedTuple):
-    """One backend on the search path; ``error`` is its first problem, ``None`` if it has none."""
+    """One backend on the search path; ``error`` is its first problem, ``None`` if it has none.
+
+    ``backend`` is ``None`` for one that is wrong, or only there to be extended.
+    """
 
     name: str
     summary: str
     file: str
     abstract: bool
     error: str | None
+    backend: Backend | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +165,26 @@ def list_backends(*, environ: Mapping[str, str] | None = None, cwd: Path | None 
     return [_entry(name, first[name], environ, cwd) for name in sorted(first)]
 
 
+def automatic_backends(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> list[Backend]:
+    """Return the backends that may be chosen where nobody names one, the one to try first in front."""
+    first: dict[str, Found] = {}
+    for found in search.every_file(environ, cwd):
+        first.setdefault(found.stem, found)
+    mentioned = [name for name, found in first.items() if b"automatic" in found.place.read_bytes()]
+    loaded = [load_backend(name, environ=environ, cwd=cwd).backend for name in mentioned]
+    marked = [backend for backend in loaded if backend.automatic]
+    return sorted(marked, key=lambda backend: ((backend.automatic or {})["rank"], backend.name))
+
+
 def _entry(name: str, found: Found, environ: Mapping[str, str] | None, cwd: Path | None) -> BackendEntry:
     reading = _read(found, environ, cwd)
     document = reading.merged.document if reading.merged else {}
     error = str(reading.problems[0]) if reading.problems else None
-    return BackendEntry(name, document.get("summary", ""), found.shown, bool(document.get("abstract")), error)
+    is_abstract = bool(document.get("abstract"))
+    backend = None
+    if reading.merged and not reading.problems and not is_abstract:
+        backend = backend_from(document, name=reading.merged.name, lineage=reading.merged.lineage)
+    return BackendEntry(name, document.get("summary", ""), found.shown, is_abstract, error, backend)
 
 
 @functools.cache
@@ -294,8 +315,7 @@ def _merge(reading: _Reading) -> None:
     document: dict[str, Any] = {"format": 1, "name": reading.names[0]}
     for layer in layers:
         document = merge(document, {key: value for key, value in layer.data.items() if key not in _OWN_KEYS})
-    if own.get("abstract"):
-        document["abstract"] = True
+    document.update((key, own[key]) for key in ("abstract", "automatic", "proof") if own.get(key))
     overlays = {"when": document["when"]} if document.get("when") else {}  # in these null means "remove"
     document = {**without_nulls(document), **overlays}
     provenance = Provenance(document, layers)

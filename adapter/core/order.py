@@ -96,11 +96,21 @@ def standing(job: Job, by_name: Mapping[str, Sequence[Job]], backend: Backend) -
                 if after.until is Until.SUCCEEDED and (other.state is not State.SUCCEEDED or other.collect_problem):
                     return Standing(turn=Turn.NEVER, why=f"it waits for task {other.task.name!r}, which {_end(other)}")
                 turn = turn if other.collected else Turn.LATER
-            elif other.job_id is not None and _VARIABLES[after.until] in backend.job_variables:
-                native[after.until].append(other.job_id)
+            elif _is_left_to_scheduler(other, after.until, backend):
+                native[after.until].append(other.job_id or "")
             else:
                 turn = Turn.LATER
     return Standing(turn=turn, after_succeeded=tuple(native[Until.SUCCEEDED]), after_ended=tuple(native[Until.ENDED]))
+
+
+def _is_left_to_scheduler(other: Job, until: Until, backend: Backend) -> bool:
+    """Whether the scheduler itself can wait for *other*.
+
+    Never for the success of an array's element: a scheduler was seen to take one cancelled in the queue for a success.
+    """
+    if other.job_id is None or (other.array is not None and until is Until.SUCCEEDED):
+        return False
+    return _VARIABLES[until] in backend.job_variables
 
 
 _VARIABLES = {Until.SUCCEEDED: "after_succeeded", Until.ENDED: "after_ended"}

@@ -115,7 +115,10 @@ class JsonRows:
 
         Neither is an answer in which ``rows`` is not there: it is something else, an error most likely.
         """
-        documents, noise = _documents(text)
+        found = _documents(text)
+        if found is None:
+            return None
+        documents, noise = found
         if not documents:
             return None if text.strip() else Rows()
         whole: Any = documents[0] if len(documents) == 1 else documents
@@ -135,12 +138,15 @@ class JsonRows:
 
 def json_text(expression: ParsedResult, text: str) -> str | None:
     """Return what *expression* finds in the JSON *text*, as text; ``None`` if there is no JSON or no such thing."""
-    documents, _ = _documents(text)
+    documents, _ = _documents(text) or ([], [])
     return _text(_search(expression, documents[0] if len(documents) == 1 else documents)) if documents else None
 
 
-def _documents(text: str) -> tuple[list[Any], list[str]]:
-    """Return the JSON documents in *text*, each starting at the beginning of a line, and the other lines."""
+def _documents(text: str) -> tuple[list[Any], list[str]] | None:
+    """Return the JSON documents in *text*, each starting at the beginning of a line, and the other lines.
+
+    ``None`` if one of them breaks off or is damaged: what it would have said is not known.
+    """
     try:
         return [json.loads(text)], []
     except ValueError:
@@ -152,10 +158,13 @@ def _documents(text: str) -> tuple[list[Any], list[str]]:
         end = text.find("\n", at) + 1 or len(text)
         line = text[at:end].strip()
         if line.startswith(("{", "[")):
+            start = at + text[at:end].index(line[0])
             try:
-                document, stop = decoder.raw_decode(text, at + text[at:end].index(line[0]))
-            except ValueError:
-                noise.append(line)
+                document, stop = decoder.raw_decode(text, start)
+            except json.JSONDecodeError as error:
+                if text[start + 1 : error.pos].strip():
+                    return None
+                noise.append(line)  # "[INFO] ..." only looks like the beginning of one
             else:
                 documents.append(document)
                 end = stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,12 @@ _PLAIN_ENVIRONMENT = _ENVIRONMENT.overlay(finalize=_plain_text)
 FILTER_NAMES = frozenset(_ENVIRONMENT.filters)
 
 
+@functools.lru_cache(maxsize=4096)  # files that extend others share most of their texts
+def _compiled(environment: ImmutableSandboxedEnvironment, text: str) -> tuple[frozenset[str], jinja2.Template]:
+    names = jinja2.meta.find_undeclared_variables(environment.parse(text))
+    return frozenset(names), environment.from_string(text)
+
+
 class Template:
     """A compiled template. Two templates of the same text are the same to every caller."""
 
@@ -137,9 +144,7 @@ class Template:
             jinja2.TemplateSyntaxError: it does not compile; ``lineno`` counts from 1 within *text*.
         """
         self.text = text
-        tree = self._environment.parse(text)
-        self.variables: frozenset[str] = frozenset(jinja2.meta.find_undeclared_variables(tree))
-        self._template = self._environment.from_string(text)
+        self.variables, self._template = _compiled(self._environment, text)
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Return the text for *values*.
@@ -194,6 +199,7 @@ class Expression:
         return value
 
 
+@functools.lru_cache(maxsize=4096)
 def _names_in(expression: str) -> frozenset[str]:
     return frozenset(jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse("{{ " + expression + " }}")))
 
@@ -259,6 +265,7 @@ def unreadable(text: str) -> str | None:
     return None
 
 
+@functools.lru_cache(maxsize=1024)
 def _read_words(text: str) -> list[str] | None:
     lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True

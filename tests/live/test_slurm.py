@@ -191,7 +191,7 @@ def test_200_jobs_travel_in_a_handful_of_batches(name: str, tmp_path: Path) -> N
     assert [job.exit_code for job in jobs] == [0, 1] * 100
     polls, submits = transport.count("# probe"), transport.count("# submit /")
     assert submits == 2
-    assert sum(run.count("squeue --noheader --states=all --Format=") for run in transport.runs) == polls
+    assert sum(run.count("squeue --noheader --array --states=all --Format=") for run in transport.runs) == polls
     results = transport.count("sacct")
     assert results <= polls if way.cluster == "acct" else results == 0
     assert len(transport.runs) == 1 + submits + polls + results, "prepare, submits, polls, accounting: nothing else"
