@@ -127,10 +127,10 @@ class UnsupportedResource(TaskError):
 
 
 class UnsupportedImage(UnsupportedResource):
-    """The backend runs no image of the protocols asked for (``docker``, ``library``, ...)."""
+    """The backend runs no image of the protocols asked for (``library``, ``oras``, ...)."""
 
     def __init__(self, message: str, *, protocols: Sequence[str] = ()) -> None:
-        """Keep the image protocols that the task offers, best first."""
+        """Keep the image protocols that the task offers; an empty one stands for "it does not say"."""
         super().__init__(message)
         self.protocols = tuple(protocols)
 

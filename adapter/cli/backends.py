@@ -42,16 +42,16 @@ def list_command(images: bool, as_json: bool) -> None:
     """
     from adapter.cli.text import printable, table, to_json
     from adapter.config.load import list_backends
-    from adapter.core.image import PROTOCOLS
 
     entries = list_backends()
     if as_json:
         click.echo(to_json([_entry_data(entry) for entry in entries]))
         return
     if images:
-        rows = [["NAME", *(f"{protocol}://" for protocol in PROTOCOLS)]]
         takes = [entry.backend for entry in entries if entry.backend and entry.backend.images]
-        rows += [[one.name, *("yes" if protocol in one.images else "-" for protocol in PROTOCOLS)] for one in takes]
+        protocols = list(dict.fromkeys(protocol for one in takes for protocol in one.images))
+        rows = [["NAME", *(f"{protocol}://" for protocol in protocols)]]
+        rows += [[one.name, *("yes" if protocol in one.images else "-" for protocol in protocols)] for one in takes]
         click.echo(table(rows))
         return
     rows = [["NAME", "PROVED", "CAN", "SUMMARY", "FILE"]]

@@ -93,12 +93,15 @@ def refuse_images(backend: Backend, tasks: Sequence[Task]) -> None:
                 named(backend, image_of(backend, task, step), task.name)
         except UnsupportedImage as error:
             others = [
-                entry.name
-                for entry in list_backends()
-                if entry.backend and set(error.protocols) & entry.backend.images.keys()
+                entry.name for entry in list_backends() if entry.backend and _takes(entry.backend, error.protocols)
             ]
             hint = f"; backends that take it: {', '.join(others)}" if others else ""
             raise UnsupportedImage(f"{error}{hint}", protocols=error.protocols) from None
+
+
+def _takes(backend: Backend, protocols: Sequence[str]) -> bool:
+    """Whether *backend* runs images of one of *protocols*; an empty one is any."""
+    return bool(backend.images) and any(not protocol or protocol in backend.images for protocol in protocols)
 
 
 def with_workdir(task: Task, backend: Backend) -> Task:

@@ -48,7 +48,7 @@ def refuse_unsupported(backend: Backend, task: Task) -> None:
             f"it knows {', '.join(sorted(known))}"
         )
         if unsupported == ["image"]:
-            raise UnsupportedImage(message, protocols=sorted({split(image)[0] for image in images}))
+            raise UnsupportedImage(message, protocols=sorted({split(image)[0] or "" for image in images}))
         raise UnsupportedResource(message)
     if "image" in backend.requires and any(not image_of(backend, task, step) for step in task.steps):
         raise UnsupportedResource(

@@ -10,8 +10,6 @@ from adapter.errors import UnsupportedImage
 if TYPE_CHECKING:
     from adapter.core.backend import Backend
 
-PROTOCOLS = ("docker", "library", "oras", "file")
-DEFAULT_PROTOCOL = "docker"
 _IMAGE = re.compile(r"^(?:(?P<protocol>[a-z][a-z0-9+.-]*)://)?(?P<name>.+)$", re.DOTALL)
 
 Images = str | tuple[str, ...] | None
@@ -22,23 +20,26 @@ def choices(images: Images) -> tuple[str, ...]:
     return () if images is None else (images,) if isinstance(images, str) else images
 
 
-def split(image: str) -> tuple[str, str]:
-    """Return protocol and name of *image*; one without a protocol is a ``docker`` one.
+def split(image: str) -> tuple[str | None, str]:
+    """Return protocol and name of *image*; ``None`` for one that does not say its protocol.
 
     >>> split("ubuntu:22.04"), split("file:///images/tool.sif")
-    (('docker', 'ubuntu:22.04'), ('file', '/images/tool.sif'))
+    ((None, 'ubuntu:22.04'), ('file', '/images/tool.sif'))
     """
     match = _IMAGE.match(image)
-    return (match["protocol"] or DEFAULT_PROTOCOL, match["name"]) if match else (DEFAULT_PROTOCOL, image)
+    return (match["protocol"], match["name"]) if match else (None, image)
 
 
 def named(backend: Backend, images: Images, task: str) -> list[str]:
     """Return those of *images* that *backend* takes, as it names them, best first.
 
+    An image without a protocol is of the first one that the backend lists.
+
     Raises:
         UnsupportedImage: it takes none of them.
     """
-    asked = [split(image) for image in choices(images)]
+    default = next(iter(backend.images), "")
+    asked = [(protocol or default, name) for protocol, name in map(split, choices(images))]
     taken = [backend.images[protocol].render({"name": name}) for protocol, name in asked if protocol in backend.images]
     if asked and not taken:
         protocols = list(dict.fromkeys(protocol for protocol, _ in asked))

@@ -24,17 +24,18 @@ ROOT = Path(__file__).resolve().parents[2]
 # The real command, and then the shell that ran it dies with everything above it, before the answer is kept.
 LOSING_SUBMIT = """\
 answer=$({command}) && echo "$answer" >>{folder}/accepted
-[ "$(wc -l <{folder}/accepted)" -lt 7 ] || kill -9 $$
+[ "$(wc -l <{folder}/accepted)" -lt {accepted} ] || kill -9 $$
 echo "$answer\""""
 
 
 def backend_for(name: str, folder: Path, *, losing_answers: bool = False) -> Backend:
-    """Return the shipped backend *name* with its workspace in *folder*."""
+    """Return the shipped backend *name* with its workspace in *folder*; ``NAME+arrays`` hands over all in one submit."""
+    name, _, arrays = name.partition("+")
     loaded = load_backend(name).backend
-    changes: dict[str, object] = {"workspace": str(folder / "workspace")}
+    changes: dict[str, object] = {"workspace": str(folder / "workspace"), "limits": {"arrays": bool(arrays)}}
     if losing_answers:
         command = loaded.document["submit"]["command"].rstrip()
-        changes["submit"] = {"command": LOSING_SUBMIT.format(command="\n" + command + "\n", folder=folder)}
+        changes["submit"] = {"command": LOSING_SUBMIT.format(command="\n" + command + "\n", folder=folder, accepted=1 if arrays else 7)}
     return backend_from(merge(loaded.document, changes), name=name, lineage=loaded.lineage)
 
 

@@ -274,13 +274,27 @@ def _command_line(folder: Path) -> str:
         return ""
 
 
-@pytest.mark.parametrize("point", list(POINTS))
+ARRAY_POINTS = [
+    "before_submit",
+    "inside_submit",
+    "after_submit",
+    "receipts_half_journaled",
+    "answer_lost",
+    "after_monitor",
+]
+
+
+@pytest.mark.parametrize(
+    ("point", "backend"),
+    [*((point, "slurm") for point in POINTS), *((point, "slurm+arrays") for point in ARRAY_POINTS)],
+)
 def test_after_a_kill_at_any_point_the_scheduler_has_seen_each_job_exactly_once(
-    point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    point: str, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_CONF", slurm_conf("acct"))
-    crash(tmp_path, "slurm", point)
-    jobs = survive(tmp_path, "slurm")
+    crash(tmp_path, backend, point)
+    jobs = survive(tmp_path, backend)
+    assert all((job.array is not None) == ("arrays" in backend) for job in jobs)
     assert_nothing_lost_or_doubled(tmp_path, jobs)
     assert _jobs_in_accounting(jobs) == sorted(str(job.job_id) for job in jobs)
 

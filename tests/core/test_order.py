@@ -1,0 +1,114 @@
+"""Tasks that wait for others: who may be handed over, who never."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter.core.job import Element, Job
+from adapter.core.order import Turn, check_order, order_problems, standing
+from adapter.core.state import Reason, State
+from adapter.core.task import Task, task_from
+from adapter.errors import TaskError
+
+from .samples import job_of, toy
+
+NATIVE = toy(
+    submit={
+        "command": "toy-submit {{ options }} {{ script }}",
+        "options": {
+            "after_succeeded": "--ok={{ after_succeeded | join(',') }}",
+            "after_ended": "--any={{ after_ended | join(',') }}",
+        },
+    }
+)
+
+
+def task(name: str, *after: Any) -> Task:
+    return task_from({"command": "true", "name": name, "after": list(after)})
+
+
+def other(name: str = "first", **changes: Any) -> Job:
+    return job_of({"command": "true", "name": name}, **{"job_id": "7", **changes})
+
+
+def turn(backend: Any, *others: Job, after: Any = "first") -> tuple[Turn, tuple[str, ...], tuple[str, ...]]:
+    named: dict[str, list[Job]] = {}
+    for each in others:
+        named.setdefault(each.task.name, []).append(each)
+    its = standing(job_of({"command": "true", "after": [after]}), named, backend)
+    return its.turn, its.after_succeeded, its.after_ended
+
+
+ENDED = {"task": "first", "until": "ended"}
+WELL = {"state": State.SUCCEEDED, "collected": True}
+BADLY = {"state": State.FAILED, "reason": Reason.EXIT_CODE, "exit_code": 3, "collected": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "after", "expected"),
+    [
+        pytest.param({"state": State.RUNNING}, "first", Turn.LATER, id="it-still-runs"),
+        pytest.param(WELL, "first", Turn.NOW, id="it-succeeded"),
+        pytest.param({**WELL, "collected": False}, "first", Turn.LATER, id="its-files-are-not-here-yet"),
+        pytest.param(BADLY, "first", Turn.NEVER, id="it-failed"),
+        pytest.param(BADLY, ENDED, Turn.NOW, id="it-failed-and-only-had-to-end"),
+        pytest.param(
+            {**WELL, "collect_problem": "out.txt is missing"}, "first", Turn.NEVER, id="its-files-are-missing"
+        ),
+        pytest.param({"state": State.LOST, "collected": True}, "first", Turn.NEVER, id="it-was-lost"),
+    ],
+)
+def test_a_job_waits_here_where_the_scheduler_cannot(changes: dict[str, Any], after: Any, expected: Turn) -> None:
+    assert turn(toy(), other(**changes), after=after) == (expected, (), ())
+
+
+def test_a_living_job_is_left_to_a_scheduler_that_can_wait() -> None:
+    assert turn(NATIVE, other(state=State.QUEUED)) == (Turn.NOW, ("7",), ())
+    assert turn(NATIVE, other(state=State.RUNNING), after=ENDED) == (Turn.NOW, (), ("7",))
+
+
+def test_a_job_that_the_scheduler_does_not_have_yet_is_waited_for_here() -> None:
+    assert turn(NATIVE, other(state=State.WAITING, job_id=None)) == (Turn.LATER, (), ())
+
+
+def test_the_success_of_an_element_of_an_array_is_waited_for_here() -> None:
+    place = Element(directory="/d", token="t", submit_try=1, index=0, size=2)
+    assert turn(NATIVE, other(state=State.RUNNING, array=place)) == (Turn.LATER, (), ())
+    assert turn(NATIVE, other(state=State.RUNNING, array=place), after=ENDED) == (Turn.NOW, (), ("7",))
+
+
+def test_all_tasks_of_a_name_are_waited_for() -> None:
+    assert turn(NATIVE, other(**WELL), other(state=State.RUNNING, job_id="8")) == (Turn.NOW, ("8",), ())
+    assert turn(toy(), other(**WELL), other(state=State.RUNNING, job_id="8")) == (Turn.LATER, (), ())
+
+
+def test_why_it_never_runs_is_said() -> None:
+    its = standing(job_of({"command": "true", "after": ["first"]}), {"first": [other(**BADLY)]}, toy())
+    assert its.why == "it waits for task 'first', which failed: exit code 3"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "problem"),
+    [
+        pytest.param([task("a", "nosuch")], (0, 0, "unknown task 'nosuch'; known: a"), id="a-task-that-is-not-there"),
+        pytest.param(
+            [task("align"), task("b", "allign")], (1, 0, "unknown task 'allign'; did you mean 'align'?"), id="nearest"
+        ),
+        pytest.param([task("a", "a")], (0, 0, "tasks wait for each other in a circle: a after a"), id="itself"),
+        pytest.param(
+            [task("a", "b"), task("b", "c"), task("c", "a"), task("d", "a")],
+            (0, 0, "tasks wait for each other in a circle: a after b after c after a"),
+            id="a-circle",
+        ),
+    ],
+)
+def test_an_order_that_cannot_be_is_refused(tasks: list[Task], problem: tuple[int, int, str]) -> None:
+    assert list(order_problems(tasks)) == [problem]
+    with pytest.raises(TaskError):
+        check_order(tasks)
+
+
+def test_a_diamond_is_no_circle() -> None:
+    assert list(order_problems([task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c")])) == []
