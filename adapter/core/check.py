@@ -146,8 +146,8 @@ def _documents(document: Mapping[str, Any]) -> Iterator[Finding]:
     """The leaves of a service's document, and its loops."""
     known = {*TASK_VARIABLES, *(document.get("values") or {})}
     yield from leaf_problems(Tried(document), ("document",), document.get("document"), known)
-    if document.get("document") is not None and isinstance(document.get("script"), str) and "extends" not in document:
-        sentence = "document and script stand together; a job has one of them"
+    if document.get("document") is not None and isinstance(document.get("script"), str):
+        sentence = "document and script stand together; a job has one of them: set the other to null"
         yield Finding(path=("document",), message=sentence, at_key=True)
 
 

@@ -140,7 +140,10 @@ def _loop_problems(tried: Tried, path: KeyPath, entry: Mapping[str, Any], known:
     except ValueError as error:
         yield Finding(path=(*path, FOR), message=str(error), kind="template")
         return
-    yield from tried.condition((*path, FOR), source, known)
+    before = len(str(entry[FOR])) - len(source)
+    for finding in tried.condition((*path, FOR), source, known):
+        place = finding.place and (finding.place[0], finding.place[1] + (before if finding.place[0] == 1 else 0))
+        yield replace(finding, place=place)
     yield from leaf_problems(tried, (*path, ITEM), entry[ITEM], known | set(names))
 
 

@@ -59,7 +59,8 @@ def form_findings(document: object, schema: Mapping[str, Any]) -> list[Finding]:
 def _of(error: ValidationError, base: KeyPath) -> Iterator[Finding]:
     path = (*base, *error.relative_path)
     if "propertyNames" in error.relative_schema_path:
-        yield Finding(path=(*path, error.instance), message=_pattern(error), at_key=True)
+        message = _choice(error) if error.validator == "enum" else _pattern(error)
+        yield Finding(path=(*path, error.instance), message=message, at_key=True)
         return
     match error.validator:
         case "additionalProperties":
