@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 BIN := $(CURDIR)/.venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-live format clean .venv
+.PHONY: help demo test test-live test-live-kubernetes format clean .venv
 
 help: ## print this list
 	@sed -n 's/^\([a-z.-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -26,6 +26,13 @@ test-live: .venv/dev ## install and start real schedulers (root, Debian), then t
 	@grep -qs '^ID=debian$$' /etc/os-release || { echo "ERROR: make test-live installs Debian's packages; this is not Debian" >&2; exit 1; }
 	tests/live/services/up
 	PATH="$(BIN):$$PATH" ADAPTER_LIVE=1 $(BIN)/pytest -ra -m live tests/live
+
+test-live-kubernetes: .venv/dev ## build (five minutes) and start a real Kubernetes (root, Debian), then test against it
+	@test "$$(id -u)" = 0 || { echo "ERROR: make test-live-kubernetes starts daemons and must run as root" >&2; exit 1; }
+	@grep -qs '^ID=debian$$' /etc/os-release || { echo "ERROR: make test-live-kubernetes builds Debian's source package; this is not Debian" >&2; exit 1; }
+	tests/live/services/kubernetes.sh install
+	tests/live/services/kubernetes.sh up
+	PATH="$(BIN):$$PATH" ADAPTER_LIVE=1 $(BIN)/pytest -ra tests/live_kubernetes
 
 format: .venv/dev ## rewrite the code the way `make test` wants it
 	$(BIN)/ruff check --fix .

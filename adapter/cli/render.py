@@ -53,7 +53,7 @@ def render(
         click.echo(to_json(rehearsed))
         return
     for one in rehearsed:
-        click.echo(_page(one, len(rehearsed)))
+        click.echo(page(one, len(rehearsed)))
 
 
 def rehearse(backend: Backend, tasks: Sequence[Task]) -> list[dict[str, Any]]:
@@ -69,7 +69,8 @@ def rehearse(backend: Backend, tasks: Sequence[Task]) -> list[dict[str, Any]]:
     return pages
 
 
-def _page(one: dict[str, Any], count: int) -> str:
+def page(one: dict[str, Any], count: int) -> str:
+    """Return what a person reads of one rehearsed task, of *count*."""
     from adapter.cli.text import printable
 
     lines = [

@@ -45,7 +45,7 @@ def test(name: str | None, folders: tuple[Path, ...], junit_file: Path | None, a
 
     \b
     Examples:
-      adapter test slurm
+      adapter test cluster
       adapter test ./cluster.yaml --captures recorded --junit report.xml
     """
     from adapter.cli.text import to_json
@@ -62,10 +62,10 @@ def test(name: str | None, folders: tuple[Path, ...], junit_file: Path | None, a
 
 def rendered(backend: Backend, tasks: Sequence[Task]) -> str:
     """Return what ``adapter render`` prints for *tasks*."""
-    from adapter.cli.render import _page, rehearse
+    from adapter.cli.render import page, rehearse
 
     pages = rehearse(backend, tasks)
-    return "".join(f"{_page(one, len(pages))}\n" for one in pages)
+    return "".join(f"{page(one, len(pages))}\n" for one in pages)
 
 
 def _write(file: Path, text: str) -> None:

@@ -94,6 +94,7 @@ class Backend:
     result: QuerySpec | None = None
     find: QuerySpec | None = None
     logs: Mapping[str, Template | LogSpec] = field(default_factory=dict)
+    logs_together: bool = False
     launch: LaunchSpec | None = None
     images: Mapping[str, PlainTemplate] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
@@ -146,6 +147,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
     }
     directives = document.get("directives", {})
     version, result = document.get("version", {}), document.get("result")
+    logs = document.get("logs", {})
     submit = submit_from(document["submit"])
     options = options_from(directives.get("options", {}))
     launch = launch_from(document["launch"]) if document.get("launch") else None
@@ -181,7 +183,8 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         result=query_from(_with_states(result, document["monitor"])) if result else None,
         kill=kill_from(document["kill"]),
         find=query_from(document["find"]) if document.get("find") else None,
-        logs={stream: log_from(spec) for stream, spec in document.get("logs", {}).items()},
+        logs={stream: log_from(spec) for stream, spec in logs.items() if stream != "together"},
+        logs_together=bool(logs.get("together")),
         launch=launch,
         images={protocol: PlainTemplate(text) for protocol, text in document.get("images", {}).items()},
         requires=tuple(document.get("requires", ())),
@@ -211,7 +214,14 @@ def _queue(spec: Mapping[str, Any]) -> Queue:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *base* overlaid with *over*: maps are merged, everything else is replaced, ``None`` removes."""
+    """Return *base* overlaid with *over*: maps are merged, everything else is replaced, ``None`` removes.
+
+    A secret has one source, so an entry of ``secrets`` is replaced as a whole.
+    """
+    secrets = over.get("secrets")
+    if isinstance(secrets, dict):
+        kept = {name: source for name, source in (base.get("secrets") or {}).items() if name not in secrets}
+        base = {**base, "secrets": kept}
     merged = dict(base)
     for key, value in over.items():
         if value is None:

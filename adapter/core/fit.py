@@ -55,6 +55,10 @@ def refuse_unsupported(backend: Backend, task: Task) -> None:
             f"backend {backend.name} runs containers only, and task {task.name!r} has a step without an image; "
             "give the task one (--image, or `image:`)"
         )
+    if "one_image" in backend.requires and len({choices(image_of(backend, task, step)) for step in task.steps}) > 1:
+        raise UnsupportedResource(
+            f"backend {backend.name} runs all steps of a task in one image, and task {task.name!r} has several"
+        )
     if not backend.takes_native and any(task.native.get(name) for name in backend.lineage):
         raise UnsupportedResource(
             f"backend {backend.name} has no scheduler to hand native options to (task {task.name!r})"
@@ -75,6 +79,9 @@ _BESIDES = {
     "inputs": {"inputs", "work_directory"},
     "outputs": {"outputs", "work_directory"},
     "stdin": {"stdin"},
+    "workdir": {"work_directory"},
+    "stdout": {"stdout"},
+    "stderr": {"stderr"},
 }
 
 
@@ -87,6 +94,9 @@ def _asked_besides(task: Task) -> list[str]:
         "inputs": bool(task.inputs),
         "outputs": bool(task.outputs),
         "stdin": task.stdin is not None,
+        "workdir": task.workdir is not None,
+        "stdout": task.stdout is not None,
+        "stderr": task.stderr is not None,
     }
     return [name for name, is_asked in asked.items() if is_asked]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from adapter.core import units
@@ -211,9 +212,15 @@ _CLOCK = re.compile(r"^(?:(?P<days>\d+)-)?(?:(?P<hours>\d+):)?(?P<minutes>\d+):(
 
 
 def _duration(text: str | None) -> float | None:
-    """Return the seconds in ``[[D-]HH:]MM:SS[.mmm]`` or a plain number of seconds."""
+    """Return the seconds in ``[[D-]HH:]MM:SS[.mmm]``, a plain number, or between two RFC 3339 times, ``FROM/TO``."""
     if text is None:
         return None
+    if "T" in text and "/" in text:
+        began, _, ended = text.partition("/")
+        try:
+            return max(0.0, (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds())
+        except (ValueError, TypeError):
+            return None
     if match := _CLOCK.match(text.strip()):
         part = {name: float(value or 0) for name, value in match.groupdict().items()}
         return ((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60 + part["seconds"]

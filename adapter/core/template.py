@@ -111,13 +111,28 @@ def between(values: Iterable[object], before: str, after: str = "") -> list[str]
     return [f"{before}{value}{after}" for value in values]
 
 
+def merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    """Return *base* with the entries of *over*."""
+    return {**base, **over}
+
+
+def refuse(words_for_a_person: object) -> str:
+    """Refuse to render, with these words: for what a backend's form cannot say.
+
+    Raises:
+        RenderError: always.
+    """
+    raise RenderError(str(words_for_a_person))
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=_Unset, finalize=quote, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.clear()
     environment.filters = {name: environment.filters[name] for name in KEPT_FILTERS}
-    environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, concat="".join, between=between)
+    environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, concat="".join)
+    environment.filters.update(between=between, merge=merged, refuse=refuse)
     return environment
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.core.job import Job
+    from adapter.core.task import Output
     from adapter.execution.book import Book
 
 
@@ -27,9 +28,9 @@ class Collector:
         """Bring the outputs of every job that ended and was not collected yet, all in one go."""
         book = self._book
         ended = [job for job in book.mine() if job.state.is_final and not job.collected]
-        without = [job for job in ended if not job.task.outputs or job.directory is None]
+        without = [job for job in ended if not _brought(job) or job.directory is None]
         await book.update(*(job.but(collected=True) for job in without))
-        jobs = [job for job in ended if job.task.outputs and job.directory is not None]
+        jobs = [job for job in ended if _brought(job) and job.directory is not None]
         if not jobs:
             return
         wanted = {job.key: self._downloads(job) for job in jobs}
@@ -60,15 +61,20 @@ class Collector:
         values = job_values(self._book.backend, job, self._book.site.workspace)
         return [
             Download(folder=values["work_directory"], pattern=output.path, to=output.to, exclude=output.exclude)
-            for output in job.task.outputs
+            for output in _brought(job)
         ]
 
     def _collected(self, job: Job, files: Sequence[Sequence[str]]) -> Job:
         missing = [
             output.path
-            for output, found in zip(job.task.outputs, files, strict=True)
+            for output, found in zip(_brought(job), files, strict=True)
             if not found and not output.optional
         ]
         if missing and job.state is State.SUCCEEDED:
             return job.but(collected=True, collect_problem=f"declared outputs are missing: {', '.join(missing)}")
         return job.but(collected=True)
+
+
+def _brought(job: Job) -> list[Output]:
+    """Return the outputs of *job* that are brought here; what has a URL is put there by the service itself."""
+    return [output for output in job.task.outputs if output.url is None]

@@ -205,6 +205,7 @@ class Submitter:
                 link=item.link,
             )
             for item in job.task.inputs
+            if item.url is None
         ]
 
     # -- answers
