@@ -19,7 +19,7 @@ test: .venv/dev ## lint, types, import rules and all tests that need no service
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not live"
+	$(BIN)/pytest -n auto -m "not live"
 
 test-live: .venv/dev ## install and start real schedulers (root, Debian), then test against them
 	@test "$$(id -u)" = 0 || { echo "ERROR: make test-live starts daemons and must run as root" >&2; exit 1; }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from adapter.core.backend import Backend
     from adapter.core.job import Job, Usage
     from adapter.core.state import Reason, State
-    from adapter.core.task import Input, Output, Resources, Step, Task
+    from adapter.core.task import After, Input, Output, Resources, Step, Task, Until
     from adapter.errors import AdapterError, CompletedCommand
     from adapter.execution.book import Event
     from adapter.execution.executor import Executor
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AdapterError": "errors",
+    "After": "core.task",
     "Backend": "core.backend",
     "CompletedCommand": "errors",
     "Download": "transports.base",
@@ -47,6 +48,7 @@ _HOMES = {
     "Step": "core.task",
     "Task": "core.task",
     "Transport": "transports.base",
+    "Until": "core.task",
     "Upload": "transports.base",
     "Usage": "core.job",
     "__version__": "_version",
@@ -57,9 +59,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "AdapterError", "Backend", "CompletedCommand", "Download", "DryRunTransport", "Event", "Executor", "Input", "Job",
-    "Journal", "LocalTransport", "Output", "Reason", "Resources", "ScriptedTransport", "Session", "State", "Step",
-    "Task", "Transport", "Upload", "Usage", "__version__", "connect", "load_backend", "load_tasks", "run",
+    "AdapterError", "After", "Backend", "CompletedCommand", "Download", "DryRunTransport", "Event", "Executor", "Input",
+    "Job", "Journal", "LocalTransport", "Output", "Reason", "Resources", "ScriptedTransport", "Session", "State",
+    "Step", "Task", "Transport", "Until", "Upload", "Usage", "__version__", "connect", "load_backend", "load_tasks",
+    "run",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""Write the tables of the reference from the schemas and from the code's own dictionaries.
+"""Write the tables of the documents from the schemas, the shipped backends and the code's own dictionaries.
 
-``python docs/make_reference.py`` rewrites every marked part of ``reference-backend.md`` and ``reference-tasks.md``;
-with ``--check`` nothing is written, and the exit code is 1 if a file would change. A test compares them too.
+``python docs/make_reference.py`` rewrites every marked part of the files in ``FILES``; with ``--check`` nothing is
+written, and the exit code is 1 if a file would change. A test compares them too.
 """
 
 from __future__ import annotations
@@ -12,23 +12,42 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.backend import ERROR_CLASSES
+from adapter.config.load import load_merged
+from adapter.core.backend import ERROR_CLASSES, backend_from
 from adapter.core.check_answers import GROUPS
 from adapter.core.state import Reason, State
 from adapter.core.template import FILTER_NAMES, Template
-from adapter.core.variables import COMMAND_VARIABLES, FIND_VARIABLES, JOB_ID_VARIABLES, SCRIPT_VARIABLES, TASK_VARIABLES
+from adapter.core.variables import (
+    COMMAND_VARIABLES,
+    FIND_VARIABLES,
+    JOB_ID_VARIABLES,
+    LAUNCH_VARIABLES,
+    SCRIPT_VARIABLES,
+    TASK_VARIABLES,
+)
+from adapter.errors import RenderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from adapter.config.load import MergedBackend
+    from adapter.core.backend import Backend
+
 HERE = Path(__file__).resolve().parent
 SCHEMAS = HERE.parent / "schemas"
+TEMPLATES = HERE.parent / "templates"
 
 # What is in force where a key is left out. The schemas do not say it, because a file may get the key from its parents.
 DEFAULTS = {
     "name": "the file's name without its ending",
     "abstract": "`false`",
+    "proof": "nothing is said",
+    "automatic": "never chosen unless it is named",
+    "automatic.probe": "always usable",
     "connection": "`{kind: local}`",
+    "secrets": "none",
+    "secrets.NAME.optional": "`false`",
+    "functions": "none",
     "defaults": "none: what is not asked for is not written",
     "submit.timeout": "`60s`",
     "submit.job_id_inside": "none: the guard against two jobs in one folder is off",
@@ -40,8 +59,22 @@ DEFAULTS = {
     "result": "none: accounting is not asked",
     "result.timeout": "`60s`",
     "result.states": "those of `monitor`",
+    "result.reasons": "those of `monitor`",
     "result.exit_code.decode": "`plain`",
     "result.max_ids": "`500`",
+    "monitor.json.rows": "the whole answer",
+    "monitor.json.next": "the answer has one page",
+    "result.json.rows": "the whole answer",
+    "find.json.rows": "the whole answer",
+    "submit.json.rows": "the whole answer",
+    "images": "none: a task with an image is refused",
+    "launch": "none",
+    "requires": "nothing",
+    "array": "none",
+    "array.first": "`0`",
+    "array.min_size": "`2`",
+    "array.max_size": "`1000`",
+    "limits.arrays": "`false`",
     "find": "none: a submit in doubt ends as `lost`, never repeated",
     "find.timeout": "`60s`",
     "kill.timeout": "`60s`",
@@ -58,17 +91,27 @@ DEFAULTS = {
     "queues[].over": "`refuse`",
     "logs.stdout": "`{{ stdout }}`",
     "logs.stderr": "`{{ stderr }}`",
+    "logs.stdout.timeout": "`60s`",
+    "logs.stderr.timeout": "`60s`",
 }
 EXAMPLES = {
     "format": "1",
     "name": "cluster",
     "summary": "Our cluster, from its login node",
+    "proof": "captures",
+    "automatic.for": "images",
+    "automatic.rank": "1",
+    "automatic.probe": "docker ps --quiet",
+    "secrets.NAME.env": "TES_TOKEN",
+    "secrets.NAME.file": "~/.config/tes-password",
+    "secrets.NAME.command": "pass show tes",
     "abstract": "true",
     "defaults": "{cpu: 1, ram: 2 GiB, walltime: 30m}",
     "supports": "[walltime, ram_limit]",
     "limits.max_tasks": "200",
     "limits.submit_per_minute": "600",
     "limits.submit_batch": "50",
+    "limits.arrays": "true",
     "queues[].name": "short",
     "queues[].when": "walltime <= 3600",
     "queues[].max": "{cpu: 64, ram: 256 GiB}",
@@ -80,6 +123,12 @@ EXAMPLES = {
     "submit.job_id": r"'^(?P<job_id>\d+)$'",
     "monitor.command": "squeue --jobs={{ job_ids | join(',') }}",
     "monitor.row": r"'^(?P<job_id>\d+) (?P<state>\w+)$'",
+    "monitor.fields": r"{job_id: '^Job Id: (\S+)', state: '^job_state = (\w)'}",
+    "monitor.json.rows": "tasks",
+    "monitor.json.job_id": "id",
+    "monitor.json.state": "state",
+    "monitor.json.exit_code": "logs[-1].exit_code",
+    "monitor.json.next": "next_page_token",
     "monitor.states": "{running: [RUNNING], failed/time_limit: [TIMEOUT]}",
     "monitor.reasons": "{held: [JobHeldUser]}",
     "monitor.exit_codes": "{0: running, 1: gone}",
@@ -88,11 +137,20 @@ EXAMPLES = {
     "monitor.max_ids": "200",
     "monitor.absent.gone_after": "2m",
     "monitor.requeues": "true",
+    "launch.command": "apptainer exec {{ options }} {{ image }} {{ argv | words }}",
+    "launch.options": "{gpu: --nv}",
+    "requires": "[image]",
+    "array.option": "'--array=0-{{ last }}'",
+    "array.index": "SLURM_ARRAY_TASK_ID",
+    "array.job_id": "'{{ job_id }}_{{ index }}'",
     "find.row": r"'^(?P<job_id>\d+) (?P<token>adapter-\S+)$'",
+    "find.json.token": "tags.adapter_token",
     "kill.command": "scancel {{ job_ids | words }}",
     "kill.escalate.after": "40s",
     "kill.escalate.command": "scancel --signal=KILL {{ job_ids | words }}",
     "logs.stdout": "'{{ stdout }}'",
+    "logs.stdout.command": "kubectl logs job/{{ job_id }}",
+    "logs.stdout.json": "logs[-1].stdout",
     "errors.transient": "[Socket timed out]",
     "errors.limit": "[job submit limit]",
     "errors.auth": "[Access denied]",
@@ -114,6 +172,13 @@ NOTES = {
     "connection.max_channels": "For `ssh`.",
     "connection.share": "For `ssh`.",
     "connection.compression": "For `ssh`.",
+    "proof": "Not inherited.",
+    "automatic": "Not inherited.",
+    "automatic.for": "`commands` is accepted, without effect: tasks without an image go to `local`.",
+    "secrets": "See [secrets](#secrets).",
+    "document": "See [documents](#document).",
+    "logs.stdout": "Standard output and standard error are asked for with `adapter logs`.",
+    "limits.arrays": "See [arrays](#array).",
     "limits.max_tasks": "Counted by each `adapter` process for the jobs that it drives.",
     "limits.submit_per_minute": "Counted by each `adapter` process.",
     "limits.capacity": "Counted by each `adapter` process.",
@@ -145,6 +210,9 @@ _FILTERS = {
     "flags": ("env | flags('--env')", "a map as one flag for each entry, quoted"),
     "raw": ("name | raw", "without quotes: the visible exception"),
     "concat": ("['out-', name] | concat", "texts put together to one word"),
+    "between": ("job_ids | between('--job=') | words", "each of a list with text in front of it (and behind it)"),
+    "merge": ("env | merge({'B': '2'}) | flags('--env')", "a map with the entries of another"),
+    "refuse": ("'a job has one image here' | refuse", "nothing: the task is refused with these words"),
     "join": ("job_ids | join(',')", "a list as one word with something between"),
     "default": ("gpu | default(0, true)", "another value where it is not set"),
     "items": ("env | items | first | first", "key and value of each entry of a map, for `{% for %}`"),
@@ -179,6 +247,7 @@ _REASONS = {
     Reason.SUBMIT_REFUSED: "the scheduler refused it; the message holds its words",
     Reason.SUBMIT_UNKNOWN: "whether the scheduler has it could not be found out",
     Reason.WORKSPACE: "its folder or its inputs could not be written",
+    Reason.IMAGE: "its container image could not be had",
     Reason.KILLED_BY_USER: "you killed it, with `adapter kill` or Ctrl-C",
     Reason.KILLED_BY_OTHER: "somebody else did",
     Reason.VANISHED: "the scheduler no longer knows it and it left no exit file",
@@ -231,15 +300,18 @@ def type_of(schema: Mapping[str, Any]) -> str:
         return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{choice}`" for choice in schema["enum"] if choice is not None)
-    kinds = schema.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else [*kinds]
-    kinds += [each["type"] for each in schema.get("anyOf", ()) if isinstance(each.get("type"), str)]
+    kinds = [kind for each in (schema, *schema.get("anyOf", ())) for kind in _kinds(each)]
     names = dict.fromkeys(_TYPES[kind] for kind in kinds if kind != "null")
     text = " or ".join(names)
     inner = schema.get("items")
     if text == "list" and isinstance(inner, dict) and "enum" in inner:
         return "list of names"
     return text or "map"
+
+
+def _kinds(schema: Mapping[str, Any]) -> list[str]:
+    kinds = schema.get("type", [])
+    return [kinds] if isinstance(kinds, str) else [*kinds]
 
 
 def resolved(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,6 +338,9 @@ def rows_of(path: str, schema: Mapping[str, Any], whole: Mapping[str, Any]) -> I
     for each in below:
         for key, value in each.get("properties", {}).items():
             yield from rows_of(f"{path}.{key}", value, whole)
+    named = schema.get("additionalProperties")
+    if isinstance(named, dict) and named.get("properties"):
+        yield from list(rows_of(f"{path}.NAME", named, whole))[1:]
     items = schema.get("items")
     if isinstance(items, dict) and items.get("properties"):
         for key, value in items["properties"].items():
@@ -333,10 +408,11 @@ def _grouped(known: Mapping[str, str]) -> Iterator[list[str]]:
 
 def _variables() -> str:
     parts = {
-        "In `script`, `directives.options`, `submit` and `logs`": TASK_VARIABLES,
+        "In `script`, `document`, `directives.options`, `submit`, `launch` and the paths of `logs`": TASK_VARIABLES,
         "In `script` only, besides": SCRIPT_VARIABLES,
+        "In `launch.command` and `launch.options`, besides": LAUNCH_VARIABLES,
         "In a command that has `options`": COMMAND_VARIABLES,
-        "In `monitor`, `result`, `kill` and `kill.escalate`": JOB_ID_VARIABLES,
+        "In `monitor`, `result`, `kill`, `kill.escalate` and the commands of `logs`": JOB_ID_VARIABLES,
         "In `find`": FIND_VARIABLES,
     }
     return "\n\n".join(
@@ -349,7 +425,11 @@ def _filters() -> str:
     for name in sorted(FILTER_NAMES, key=list(_FILTERS).index):
         example, meaning = _FILTERS[name]
         expression = f"{{{{ {example} }}}}"
-        rows.append([f"`{name}`", meaning, f"`{expression}`", f"`{Template(expression).render(_VALUES)}`"])
+        try:
+            written = f"`{Template(expression).render(_VALUES)}`"
+        except RenderError:
+            written = "an error"
+        rows.append([f"`{name}`", meaning, f"`{expression}`", written])
     return table(["filter", "what it gives", "example", "is written as"], rows)
 
 
@@ -386,12 +466,52 @@ def _set_keys() -> str:
     return table(["key", "type", "meaning"], rows)
 
 
+def shipped() -> Iterator[Backend]:
+    """Return the shipped backends that run jobs, by name."""
+    for file in sorted(TEMPLATES.glob("*.yaml")):
+        whole = merged(file)
+        if not whole.document.get("abstract"):
+            yield backend_from(whole.document, name=whole.name, lineage=whole.lineage)
+
+
+PROOFS = ("live", "captures", "schema")
+"""The words of ``proof``, the surest first."""
+
+
+def _proofs() -> str:
+    order = [*PROOFS, None]
+    rows = [
+        [
+            f"`{backend.name}`",
+            backend.summary,
+            ", ".join(name for name, can in backend.capabilities.items() if can),
+            str(backend.document.get("proof") or "-"),
+        ]
+        for backend in sorted(shipped(), key=lambda backend: order.index(backend.document.get("proof")))
+    ]
+    return table(["backend", "runs jobs on", "can", "proved by"], rows)
+
+
+def _protocols() -> str:
+    able = [backend for backend in shipped() if backend.images]
+    known = list(load("backend")["$defs"]["keys"]["images"]["propertyNames"]["enum"])
+    rows = [[f"`{one.name}`", *("yes" if name in one.images else "" for name in known)] for one in able]
+    return table(["backend", *(f"`{name}://`" for name in known)], rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
-    "file": lambda: _keys("format", "name", "summary", "extends", "abstract"),
+    "proofs": _proofs,
+    "protocols": _protocols,
+    "file": lambda: _keys("format", "name", "summary", "extends", "abstract", "proof", "automatic"),
     "place": lambda: _keys("connection", "workspace", "needs", "programs"),
+    "secrets": lambda: _keys("secrets"),
+    "functions": lambda: _keys("functions"),
     "wishes": lambda: _keys("values", "defaults", "supports", "limits", "queues", "prologue"),
     "resources": lambda: _resources(load("backend"), with_places=True),
     "script": lambda: _keys("directives", "script"),
+    "document": lambda: _keys("document"),
+    "images": lambda: _keys("images", "launch", "requires"),
+    "array": lambda: _keys("array"),
     "options": _options,
     "submit": lambda: _keys("submit"),
     "monitor": lambda: _keys("monitor"),
@@ -413,13 +533,26 @@ PARTS: dict[str, Callable[[], str]] = {
     "task-output": _task_part("output"),
     "task-resources": lambda: _resources(load("task"), with_places=False),
 }
-FILES = ("reference-backend.md", "reference-tasks.md")
+FILES = ("reference-backend.md", "reference-tasks.md", "sysadmins.md", "../README.md")
+_PLACE = re.compile(r"^(?P<path>\S+)(?P<between> {2,}.* {2,}templates/(?P<name>[\w-]+)\.yaml:)\d+$", re.MULTILINE)
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str) -> str:
-    """Return *text* with every marked part written anew."""
+    """Return *text* with every marked part written anew, and the lines that ``backends explain`` prints corrected."""
+    text = _PLACE.sub(lambda match: f"{match['path']}{match['between']}{line_of(match['name'], match['path'])}", text)
     return _PART.sub(lambda match: f"{match[1]}\n{PARTS[match['name']]()}\n\n{match[3]}", text)
+
+
+def line_of(name: str, path: str) -> int:
+    """Return the line that sets the key at *path* in the shipped backend *name*."""
+    leaves = merged(TEMPLATES / f"{name}.yaml").explain()
+    return next(leaf.line for leaf in leaves if leaf.path == path)
+
+
+def merged(file: Path) -> MergedBackend:
+    """Return a shipped file with what it extends; nobody's own files count."""
+    return load_merged(str(file), environ={"ADAPTER_PATH": str(TEMPLATES)}, cwd=HERE)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,7 +1,8 @@
-"""``adapter backends``: list, show, explain."""
+"""``adapter backends``: list, show, explain, new."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,8 @@ import click
 from adapter.cli.options import complete_backend, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from adapter.config.load import BackendEntry
 
 _MOST_SHOWN = 70
@@ -16,12 +19,13 @@ _MOST_SHOWN = 70
 
 @click.group()
 def backends() -> None:
-    r"""List, show and explain backends: the places that run jobs.
+    r"""List, show, explain and begin backends: the places that run jobs.
 
     \b
     Examples:
       adapter backends list
       adapter backends explain cluster
+      adapter backends new cluster --like other
     """
 
 
@@ -92,7 +96,7 @@ def show(name: str, as_json: bool) -> None:
     from adapter.config.load import load_merged
 
     document = load_merged(name).document
-    click.echo(to_json(document) if as_json else _as_yaml(document).rstrip("\n"))
+    click.echo(to_json(document) if as_json else as_yaml(document).rstrip("\n"))
 
 
 @backends.command()
@@ -117,6 +121,88 @@ def explain(name: str, as_json: bool) -> None:
     click.echo(table(rows + [[leaf.path, _short(leaf.value), f"{leaf.file}:{leaf.line}"] for leaf in leaves]))
 
 
+@backends.command()
+@click.argument("name")
+@click.option(
+    "--like", shell_complete=complete_backend, metavar="NAME", help="Begin with what this backend has, in comments."
+)
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Where to write it; otherwise .adapter/NAME.yaml, where --on NAME finds it.",
+)  # fmt: skip
+def new(name: str, like: str | None, to: Path | None) -> None:
+    r"""Begin a backend file: a skeleton in which everything is explained, with a capture to fill in beside it.
+
+    It validates as it is. Nothing is overwritten.
+
+    \b
+    Examples:
+      adapter backends new cluster
+      adapter backends new cluster --like other --to site/cluster.yaml
+    """
+    from adapter.cli.skeleton import CAPTURE, skeleton, skeleton_like
+    from adapter.config.load import load_merged
+
+    _check_name(name)
+    file = to or Path(".adapter") / f"{name}.yaml"
+    form = _schema("backend")
+    if like is None:
+        files = {
+            file: skeleton(name, form),
+            file.parent / "captures" / name / "monitor.yaml": CAPTURE.replace("{schema}", _schema("capture")),
+        }
+    else:
+        files = {file: skeleton_like(name, like, load_merged(like).document, form)}
+    _write_new(files)
+    for written in files:
+        click.echo(f"wrote {written}")
+    shown = str(file) if to else name
+    click.echo(f"next: adapter validate {file}; adapter test {shown}; adapter check {shown} --quick")
+    click.echo(f"an editor completes and checks it by its first line; the schema is {form}", err=True)
+
+
+@backends.command()
+@click.argument("which", default="backend", type=click.Choice(["backend", "task", "capture", "config"]))
+def schema(which: str) -> None:
+    r"""Print where the JSON Schema of backend files (or of another kind) is, for an editor.
+
+    \b
+    Examples:
+      adapter backends schema
+      cp "$(adapter backends schema)" site/
+    """
+    click.echo(_schema(which))
+
+
+def _check_name(name: str) -> None:
+    import re
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise click.UsageError(f"{name!r} is no name: letters, digits, . _ and -, beginning with a letter or digit")
+
+
+def _schema(which: str) -> str:
+    """Return the path of a schema as it was installed."""
+    from adapter.config.search import shipped
+
+    return str(shipped("schemas").joinpath(f"{which}.schema.json"))
+
+
+def _write_new(files: Mapping[Path, str]) -> None:
+    from adapter.errors import ConfigError
+
+    for file in files:
+        if file.exists() or file.is_symlink():
+            raise ConfigError(f"{file} is there already; name another with --to, or remove it")
+    for file, text in files.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("x", encoding="utf-8") as out:
+                out.write(text)
+        except OSError as error:
+            raise ConfigError(f"cannot write {file}: {error.strerror}") from error
+
+
 def _short(value: object) -> str:
     import json
 
@@ -127,7 +213,8 @@ def _short(value: object) -> str:
     return cut if cut == text.strip() else f"{cut} ..."
 
 
-def _as_yaml(document: object) -> str:
+def as_yaml(document: object) -> str:
+    """Return *document* as YAML that people like to read."""
     import yaml
 
     class Dumper(yaml.SafeDumper):

@@ -128,8 +128,13 @@ class Backend:
             "dependencies": bool({"after_succeeded", "after_ended"} & self.job_variables),
             "images": bool(self.images),
             "gpu": self.is_supported("gpu"),
-            "usage": isinstance(self.script, Template) or bool({"wall", "cpu", "user_cpu", "peak_ram"} & read),
+            "usage": self._script_counts or bool({"wall", "cpu", "user_cpu", "peak_ram"} & read),
         }
+
+    @property
+    def _script_counts(self) -> bool:
+        """Whether the job's own wrapper counts what its steps use."""
+        return isinstance(self.script, Template) and bool(self.values.get("count_times", True))
 
     def is_supported(self, resource: str) -> bool:
         """Whether this backend has a way to ask for *resource*."""

@@ -162,8 +162,10 @@ def _secrets(document: Mapping[str, Any]) -> Iterator[Finding]:
         if isinstance(source, dict) and len(given) != 1:
             has = "no source" if not given else f"both {given[0]} and {given[1]}"
             yield Finding(path=("secrets", name), message=f"secret {name} has {has}; give one of env, file, command")
-    texts = [(("functions", name), body) for name, body in (document.get("functions") or {}).items()]
-    texts += [((section, "command"), _at(document, (section,)).get("command")) for section in _COMMANDS]
+    texts: list[tuple[KeyPath, Any]] = [
+        (("functions", name), body) for name, body in (document.get("functions") or {}).items()
+    ]
+    texts += [((*place, "command"), _at(document, place).get("command")) for place in _COMMANDS]
     for path, text in texts:
         for match in _SECRET.finditer(text if isinstance(text, str) else ""):
             if match["name"] not in secrets and not document.get("abstract"):
@@ -173,7 +175,10 @@ def _secrets(document: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(path=path, message=f"{message}; declare it under `secrets`", place=place)
 
 
-_COMMANDS = ("submit", "monitor", "result", "find", "kill", "version")
+_COMMANDS: tuple[KeyPath, ...] = (
+    ("submit",), ("monitor",), ("result",), ("find",), ("kill",), ("kill", "escalate"), ("version",),
+    ("logs", "stdout"), ("logs", "stderr"),
+)  # fmt: skip
 
 
 def _at(document: Mapping[str, Any], path: KeyPath) -> Mapping[str, Any]:

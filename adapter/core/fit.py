@@ -40,7 +40,7 @@ def refuse_unsupported(backend: Backend, task: Task) -> None:
     """
     images = {image for step in task.steps for image in choices(image_of(backend, task, step))}
     asked = [*task.resources.asked(), *(["image"] if images else []), *_asked_besides(task)]
-    unsupported = [name for name in asked if not _is_possible(backend, name)]
+    unsupported = [name for name in asked if not is_possible(backend, name)]
     if unsupported:
         known = [name for name in (*RESOURCE_FIELDS, "image") if backend.is_supported(name)]
         message = (
@@ -101,7 +101,8 @@ def _asked_besides(task: Task) -> list[str]:
     return [name for name, is_asked in asked.items() if is_asked]
 
 
-def _is_possible(backend: Backend, name: str) -> bool:
+def is_possible(backend: Backend, name: str) -> bool:
+    """Whether *backend* has a way to give *name*: a resource, ``image``, or ``stdin``, ``workdir``, ``inputs``, ..."""
     if name in _BESIDES:
         return bool(_BESIDES[name] & backend.job_variables)
     return backend.is_supported(name)

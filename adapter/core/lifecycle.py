@@ -95,7 +95,7 @@ def _still_there(job: Job, seen: Observation, evidence: Evidence, now: float, pa
     job = job.but(state=state, reason=reason, native_state=seen.native_state, left_since=None)
     if state is State.RUNNING and job.started_at is None:
         job = job.but(started_at=now)
-    if evidence.report is None or not state.has_started:
+    if evidence.report is None or not (state.has_started or seen.state is State.UNKNOWN):
         return job.but(exit_seen_at=None)
     job = job.but(exit_seen_at=job.exit_seen_at or now)
     overdue = now - (job.exit_seen_at or now) >= patience.overdue_s
@@ -180,7 +180,8 @@ def _by_report(job: Job, report: ExitReport, now: float) -> Job:
         ended_at=job.ended_at or now,
     )
     if report.reason is not None:
-        return job.but(state=State.FAILED, reason=report.reason, message=report.message or job.message)
+        state = State.KILLED if report.reason is Reason.KILLED_BY_OTHER else State.FAILED
+        return job.but(state=state, reason=report.reason, message=report.message or job.message)
     if _ended_at_walltime(job, report):
         return job.but(state=State.FAILED, reason=Reason.TIME_LIMIT)
     return _by_exit_code(job, report.exit_code, report.signal)

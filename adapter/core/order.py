@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapter.core.schema import unknown
-from adapter.core.state import State
+from adapter.core.state import Reason, State
 from adapter.core.task import Until
 from adapter.errors import TaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from adapter.core.backend import Backend
     from adapter.core.job import Job
@@ -111,6 +111,29 @@ def _is_left_to_scheduler(other: Job, until: Until, backend: Backend) -> bool:
     if other.job_id is None or (other.array is not None and until is Until.SUCCEEDED):
         return False
     return _VARIABLES[until] in backend.job_variables
+
+
+def ended_by_order(job: Job, by_name: Mapping[str, Sequence[Job]], backend: Backend) -> Job:
+    """Return *job*, or, if the scheduler removed it because a job before it failed, *job* with that as its end.
+
+    Schedulers do so in their own words, or in none: it never ran (there is no exit code), nobody killed it, and what
+    it waited for did not succeed.
+    """
+    never_ran = job.state in {State.FAILED, State.KILLED, State.LOST} and job.exit_code is None and not job.started_at
+    if not job.after_succeeded or not never_ran or job.kill_requested_at is not None:
+        return job
+    its = standing(job, by_name, backend)
+    if its.turn is not Turn.NEVER:
+        return job
+    return job.but(state=State.FAILED, reason=Reason.DEPENDENCY, message=its.why)
+
+
+def named_jobs(jobs: Iterable[Job]) -> dict[str, list[Job]]:
+    """Return *jobs* by the names of their tasks."""
+    named: dict[str, list[Job]] = {}
+    for job in jobs:
+        named.setdefault(job.task.name, []).append(job)
+    return named
 
 
 _VARIABLES = {Until.SUCCEEDED: "after_succeeded", Until.ENDED: "after_ended"}

@@ -66,9 +66,7 @@ class Collector:
 
     def _collected(self, job: Job, files: Sequence[Sequence[str]]) -> Job:
         missing = [
-            output.path
-            for output, found in zip(_brought(job), files, strict=True)
-            if not found and not output.optional
+            output.path for output, found in zip(_brought(job), files, strict=True) if not found and not output.optional
         ]
         if missing and job.state is State.SUCCEEDED:
             return job.but(collected=True, collect_problem=f"declared outputs are missing: {', '.join(missing)}")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from adapter.core.lifecycle import Evidence, Patience, advance, has_left
+from adapter.core.order import ended_by_order, named_jobs
 from adapter.core.parse import classify
 from adapter.core.state import Reason, State
 from adapter.errors import AuthenticationError
@@ -87,6 +88,8 @@ class Poller:
             gone_after_s=monitor.gone_after_s, has_result=book.site.has_result, requeues=monitor.requeues
         )
         after = [self._advanced(job, evidence[job.key], poll, now, patience) for job in fresh]
+        if any(job.after_succeeded and job.state.is_final for job in after):
+            after = self._ordered(after)
         moved = any((old.state, old.reason) != (new.state, new.reason) for old, new in zip(fresh, after, strict=True))
         await book.update(*after)
         return moved
@@ -96,6 +99,13 @@ class Poller:
         if probe and probe.job_id and probe.job_id != job.job_id:
             return job.but(job_id=probe.job_id, left_since=None)  # an earlier try lives after all, and it alone runs
         return advance(job, evidence, now, patience)
+
+    def _ordered(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return *jobs*, those that a scheduler removed for the failure of another with that as their reason."""
+        book = self._book
+        now_known = {**book.jobs, **{job.key: job for job in jobs}}
+        named = {run: named_jobs(j for j in now_known.values() if j.run == run) for run in {job.run for job in jobs}}
+        return [ended_by_order(job, named[job.run], book.backend) for job in jobs]
 
     async def _report(self, poll: Poll) -> None:
         """Say once what nobody could read: noise, or a pattern that does not fit."""

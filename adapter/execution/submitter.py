@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapter.core.array import as_array, element_id, grouped
 from adapter.core.fit import with_defaults
-from adapter.core.order import Turn, standing
+from adapter.core.order import Turn, named_jobs, standing
 from adapter.core.parse import classify, parse_job_id
 from adapter.core.receipt import Handover, read_receipt
 from adapter.core.render import job_values, placed
@@ -17,7 +17,7 @@ from adapter.execution.clock import backoff
 from adapter.transports.base import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
@@ -112,7 +112,7 @@ class Submitter:
         """Return the jobs whose turn it is; one that waits for what will never come ends here."""
         book = self._book
         runs = {job.run for job in waiting if job.task.after}
-        named = {run: _by_name(book.jobs_of(run)) for run in runs}
+        named = {run: named_jobs(book.jobs_of(run)) for run in runs}
         ready = []
         for job in waiting:
             if not job.task.after:
@@ -347,10 +347,3 @@ class Submitter:
             if self._book.backend.find is None:
                 message += "; the backend has no `find`, which would settle it"
             await self._book.update(job.but(state=State.LOST, reason=Reason.SUBMIT_UNKNOWN, message=message))
-
-
-def _by_name(jobs: Iterable[Job]) -> dict[str, list[Job]]:
-    named: dict[str, list[Job]] = {}
-    for job in jobs:
-        named.setdefault(job.task.name, []).append(job)
-    return named

@@ -147,7 +147,7 @@ def _beside(name: str, layer: Layer) -> Iterator[tuple[str, Traversable]]:
     folder = Path(layer.document.file).expanduser().parent
     yield name, folder / "captures" / name
     yield name, folder / "tests" / "captures" / name
-    if str(folder) == str(shipped("templates")):
+    if folder.resolve() == Path(str(shipped("templates"))).resolve():  # however it was written
         yield name, shipped("tests/captures").joinpath(name)
 
 
@@ -179,6 +179,8 @@ def _read(found: Found, place: Traversable, *, inherited_from: str | None) -> No
             found.problems.append(Problem(message=f"cannot be read: {error.strerror}", file=str(entry)))
     render = Path(str(place)) / GOLDENS
     goldens = sorted(one for one in render.iterdir() if one.name.endswith(ENDINGS)) if render.is_dir() else []
+    if inherited_from:
+        goldens = []  # what a backend writes is its own: one that extends another does so to write something else
     found.folders.append(
         Folder(shown=str(place), captures=tuple(captures), goldens=tuple(goldens), inherited_from=inherited_from)
     )

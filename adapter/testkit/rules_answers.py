@@ -196,7 +196,7 @@ def empty_answer(subject: Subject) -> Outcome:
         evidence = poll(backend, said_nothing, ids)
         for job in asked_jobs(ids):
             after = advance(job, evidence[job.job_id or ""], 0.0, patience)
-            if after.state.is_final and patience.gone_after_s > 0:
+            if after.state.is_final:
                 problems.append(f"an empty answer makes {job.job_id} {after.state}{words}")
         failing = poll(backend, replace(said_nothing, exit_code=1), ids)
         problems += [

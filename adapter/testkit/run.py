@@ -11,12 +11,13 @@ from adapter.config.search import Found, files_in, is_path, shipped
 from adapter.config.tasks import load_tasks
 from adapter.errors import AdapterError, BackendNotFound, ConfigError
 from adapter.testkit.capture import find_captures
+from adapter.testkit.golden import difference, more
 from adapter.testkit.replay import replay
 from adapter.testkit.rules import RULES, check, check_file, sentence
 from adapter.testkit.subject import Outcome, Status, Subject, failed, not_applicable, outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from adapter.core.backend import Backend
@@ -88,8 +89,8 @@ def examine(name_or_path: str, extra: Sequence[Path], render: Render) -> Report:
     report.rows += [Row("rule", name, sentence(name), check(subject, name)) for name in RULES]
     report.rows += [Row("capture", one.file or "?", "it can be read", failed(str(one))) for one in found.problems]
     for folder in found.folders:
-        report.rows += [_capture_row(backend, capture) for capture in folder.captures]
-        report.rows += [_golden_row(backend, golden, render) for golden in folder.goldens]
+        report.rows += [capture_row(backend, capture) for capture in folder.captures]
+        report.rows += [row for golden in folder.goldens for row in golden_rows(backend, golden, render)]
     return report
 
 
@@ -112,7 +113,8 @@ def _notes(backend: Backend, folders: Sequence[Folder]) -> list[str]:
     return notes
 
 
-def _capture_row(backend: Backend, capture: Capture) -> Row:
+def capture_row(backend: Backend, capture: Capture) -> Row:
+    """Return how a capture comes out."""
     try:
         outcome = outcome_of(replay(backend, capture))
     except AdapterError as error:
@@ -120,25 +122,23 @@ def _capture_row(backend: Backend, capture: Capture) -> Row:
     return Row("capture", capture.file, capture.about, outcome)
 
 
-def _golden_row(backend: Backend, golden: Path, render: Render) -> Row:
-    expected = golden.with_suffix(".txt")
+def golden_rows(backend: Backend, golden: Path, render: Render) -> Iterator[Row]:
+    """Return how a golden comes out; ``NAME.more.txt`` beside it, if there is one, is compared too."""
+    yield _golden_row(golden, golden.with_suffix(".txt"), lambda: render(backend, load_tasks(golden)))
+    further = golden.with_suffix(".more.txt")
+    if further.exists():
+        yield _golden_row(further, further, lambda: more(backend))
+
+
+def _golden_row(shown: Path, expected: Path, render: Callable[[], str]) -> Row:
     try:
-        text = render(backend, load_tasks(golden))
+        text = render()
         wanted = expected.read_text(encoding="utf-8")
     except AdapterError as error:
         outcome = failed(str(error))
     except OSError as error:
         outcome = failed(f"{expected.name} cannot be read: {error.strerror}; write there what should be rendered")
     else:
-        outcome = outcome_of([_first_difference(wanted, text)] if wanted != text else [])
-    return Row("golden", str(golden), f"it is rendered as {expected.name} says", outcome)
-
-
-def _first_difference(wanted: str, came: str) -> str:
-    mine, its = wanted.splitlines(), came.splitlines()
-    for number, (one, other) in enumerate(zip(mine, its, strict=False), 1):
-        if one != other:
-            return f"line {number}: expected {one!r}, came {other!r}"
-    if len(mine) != len(its):
-        return f"expected {len(mine)} lines, came {len(its)}"
-    return "it differs at the end of a line"
+        why = difference(wanted, text)
+        outcome = outcome_of([why] if why else [])
+    return Row("golden", str(shown), f"it is rendered as {expected.name} says", outcome)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.backend import for_version
+from adapter.core.fit import is_possible
 from adapter.core.job import Job
 from adapter.core.render import placed, render_command, render_job
 from adapter.core.task import Input, Resources, Step, Task
@@ -184,19 +185,19 @@ def hostile_task(backend: Backend, value: Hostile, *, newline: bool, with_image:
     texts: dict[str, Any] = {
         name: value(name) for name in ("account", "queue") if backend.is_supported(name) and not backend.queues
     }
-    takes_inputs = bool({"inputs", "work_directory"} & backend.job_variables)
+    streams = ("stdin", "stdout", "stderr")
+    places: dict[str, Any] = {name: value(name) for name in streams if is_possible(backend, name)}
+    if is_possible(backend, "workdir"):
+        places["workdir"] = "/w" + value("workdir")
     task = plain_task(
         backend,
         Resources(**texts),
         name=value("name"),
         env={"HOSTILE": value("env", newline=newline)},
         tags={"tag": value("tags")},
-        stdin=value("stdin") if "stdin" in backend.job_variables else None,
-        stdout=value("stdout"),
-        stderr=value("stderr"),
-        workdir="/w" + value("workdir"),
-        inputs=(Input(to=value("input"), content=""),) if takes_inputs else (),
+        inputs=(Input(to=value("input"), content=""),) if is_possible(backend, "inputs") else (),
         native={backend.name: (value("native"),)} if backend.takes_native else {},
+        **places,
     )
     step = Step(
         argv=("program", value("argv", newline=newline)),

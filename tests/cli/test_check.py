@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,18 @@ if TYPE_CHECKING:
     from adapter.execution.checker import Row
     from tests.cli.conftest import Shell
 
-KEYS = {"backend", "usable", "rows", "note"}
+KEYS = {
+    "backend", "version", "usable", "ok", "rows", "cases", "counts", "also_seen", "left_behind", "interrupted",
+    "seconds", "note",
+}  # fmt: skip
+NOT_HERE = {
+    "walltime": "left out of a quick check",
+    "memory": "nothing says that memory was why",  # the bound is on each process: an allocation fails
+    "memory used": "not told",
+    "bad queue": "no way to ask for queue",
+    "held": "--hold-option",
+    "array": "no `array`",
+}
 
 
 class Ticking:
@@ -79,7 +91,7 @@ def found(checker: Checker) -> dict[str, Row]:
 
 
 def data(adapter: Shell, name: str) -> tuple[int, dict[str, Any]]:
-    done = adapter("check", name, "--json")
+    done = adapter("check", name, "--no-jobs", "--json")
     assert done.stdout, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, told
@@ -104,7 +116,7 @@ def test_this_machine_is_well(adapter: Shell) -> None:
 
 
 def test_nothing_is_left_in_the_workspace_and_nothing_in_the_journal(adapter: Shell) -> None:
-    adapter("check", "local")
+    adapter("check", "local", "--no-jobs")
     assert list((Path(adapter.environ["HOME"]) / ".adapter").iterdir()) == []
     assert not Path(adapter.environ["ADAPTER_STATE"]).exists()
 
@@ -113,7 +125,7 @@ def test_a_missing_program_fails_with_what_to_do(adapter: Shell) -> None:
     (adapter.folder / "mine.yaml").write_text(
         "format: 1\nname: mine\nextends: local\nneeds: [setsid, no-such-program, moved]\nprograms: {moved: /no/moved}\n"
     )
-    done = adapter("check", "./mine.yaml")
+    done = adapter("check", "./mine.yaml")  # no job is submitted where the looks failed
     assert done.returncode == 5
     assert re.search(r"^program no-such-program +failed +not found", done.stdout, re.MULTILINE)
     assert (
@@ -137,10 +149,87 @@ def test_a_workspace_that_cannot_be_made_fails_with_what_to_do(adapter: Shell) -
     assert "set `workspace`" in row["fix"]
 
 
-def test_help_says_that_no_job_is_submitted(adapter: Shell) -> None:
+def test_help_says_what_is_done_and_shows_examples(adapter: Shell) -> None:
     done = adapter("check", "--help")
-    assert "Submits no job" in done.stdout
+    assert "small real jobs are submitted" in done.stdout
     assert done.stdout.count("\n    adapter ") >= 2
+
+
+def test_the_table_passes_here_in_under_a_minute_and_leaves_nothing(adapter: Shell) -> None:
+    done = adapter("check", "local", "--quick", "--json", "--report", "report.md")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0, told
+    why = {case["name"]: case["why"] for case in told["cases"] if case["verdict"] != "ok"}
+    assert why.keys() == NOT_HERE.keys()
+    assert [name for name, words in NOT_HERE.items() if words not in why[name]] == []
+    assert (len(told["cases"]), told["counts"]["failed"], told["left_behind"]) == (33, 0, [])
+    assert list((Path(adapter.environ["HOME"]) / ".adapter").iterdir()) == []
+    assert not Path(adapter.environ["ADAPTER_STATE"]).exists()
+    assert "under way" in done.stderr
+    report = (adapter.folder / "report.md").read_text()
+    assert "| exit 3 | ok |" in report
+    assert adapter.environ["HOME"] not in report
+
+
+def test_a_case_that_comes_otherwise_fails_the_check(adapter: Shell) -> None:
+    (adapter.folder / "mine.yaml").write_text("format: 1\nname: mine\nextends: local\nprologue: [echo noise]\n")
+    done = adapter("check", "./mine.yaml", "--only", "arguments", "--only", "exit 0")
+    assert done.returncode == 5
+    assert re.search(r"^arguments +failed +[\d.]+  expected .* came 'noise", done.stdout, re.MULTILINE)
+    assert re.search(r"^exit 0 +ok +[\d.]+$", done.stdout, re.MULTILINE)
+    assert re.search(r"^1 ok, 1 failed in ", done.stdout, re.MULTILINE)
+
+
+def test_a_case_that_there_is_not_is_wrong_usage(adapter: Shell) -> None:
+    done = adapter("check", "local", "--only", "exit 30")
+    assert done.returncode == 2
+    assert "did you mean 'exit 3'" in done.stderr
+
+
+def test_an_interrupt_kills_what_runs_and_removes_it(
+    adapter: Shell, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    workspace = Path(adapter.environ["HOME"]) / ".adapter"
+    process = adapter.begin("check", "local", "--only", "walltime", "--walltime", "10m")
+    try:
+        until(lambda: any(workspace.glob("*/*/job_i?")))  # a link to nowhere: a name without a wildcard is not found
+        wrapper = next(workspace.glob("*/*/job_i?")).readlink().name.partition(".")[0]
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "interrupted: jobs are killed" in stderr
+    assert list(workspace.iterdir()) == []
+    until(lambda: not lives(wrapper))
+
+
+def lives(pid: str) -> bool:
+    """Whether the process runs: one that nobody has reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_terminal_shows_what_is_under_way(adapter: Shell) -> None:
+    shown, code = adapter.on_terminal(["check", "local", "--only", "walltime", "--walltime", "4s"], [])
+    assert code == 0
+    assert "under way: walltime (running)" in shown
+    assert re.search(r"walltime +ok", shown)
+
+
+def test_what_is_recorded_replays(adapter: Shell) -> None:
+    cases = ["--only", "exit 3", "--only", "kill running", "--only", "find"]
+    done = adapter("record", "local", "--to", "kept", *cases)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = sorted(path.name for path in (adapter.folder / "kept").iterdir())
+    assert {name.split("-")[1] for name in kept} >= {"submit", "monitor", "kill"}
+    assert adapter.environ["HOME"] not in "".join(path.read_text() for path in (adapter.folder / "kept").iterdir())
+    tested = adapter("test", "local", "--captures", "kept", "--json")
+    rows = {Path(row["name"]).name: row["result"] for row in json.loads(tested.stdout)[0]["rows"]}
+    assert {name: rows[name] for name in kept} == dict.fromkeys(kept, "ok")
+    assert adapter("record", "local", "--to", "kept", *cases).returncode == 2  # nothing is written over unasked
 
 
 def test_an_unknown_backend_is_wrong_usage(adapter: Shell) -> None:

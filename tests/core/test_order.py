@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapter.core.job import Element, Job
-from adapter.core.order import Turn, check_order, order_problems, standing
+from adapter.core.order import Turn, check_order, ended_by_order, order_problems, standing
 from adapter.core.state import Reason, State
 from adapter.core.task import Task, task_from
 from adapter.errors import TaskError
@@ -112,3 +112,41 @@ def test_an_order_that_cannot_be_is_refused(tasks: list[Task], problem: tuple[in
 
 def test_a_diamond_is_no_circle() -> None:
     assert list(order_problems([task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c")])) == []
+
+
+FAILED_FIRST = {"first": [other(**BADLY)]}
+WAITED = {"job_id": "8", "after_succeeded": ("7",)}
+
+
+def end_of(named: dict[str, list[Job]], **changes: Any) -> tuple[State, Reason | None]:
+    job = ended_by_order(job_of({"command": "true", "after": ["first"]}, **{**WAITED, **changes}), named, NATIVE)
+    return job.state, job.reason
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"state": State.KILLED, "reason": Reason.KILLED_BY_OTHER},
+        {"state": State.FAILED},
+        {"state": State.LOST, "reason": Reason.VANISHED},
+    ],
+)
+def test_a_job_that_a_scheduler_removed_for_the_failure_of_another_failed_for_that(end: dict[str, Any]) -> None:
+    assert end_of(FAILED_FIRST, **end) == (State.FAILED, Reason.DEPENDENCY)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        pytest.param({"state": State.FAILED, "exit_code": 3}, (State.FAILED, None), id="it-ran"),
+        pytest.param({"state": State.KILLED, "started_at": 1.0}, (State.KILLED, None), id="it-was-seen-running"),
+        pytest.param({"state": State.KILLED, "kill_requested_at": 1.0}, (State.KILLED, None), id="we-killed-it"),
+        pytest.param({"state": State.RUNNING}, (State.RUNNING, None), id="it-has-not-ended"),
+    ],
+)
+def test_any_other_end_stays_as_it_is(end: dict[str, Any], expected: tuple[State, Reason | None]) -> None:
+    assert end_of(FAILED_FIRST, **end) == expected
+
+
+def test_where_what_it_waited_for_went_well_its_end_is_its_own() -> None:
+    assert end_of({"first": [other(**WELL)]}, state=State.LOST) == (State.LOST, None)

@@ -379,3 +379,79 @@ def test_a_directory_that_is_gone_stops_the_job_before_its_task(place: Callable[
     here.directory.rmdir()
     here.script = moved
     assert here.run() == 73
+
+
+# ---- steps that are launched elsewhere -----------------------------------------------------------------------------
+
+LAUNCH = {
+    "images": {"docker": "{{ name }}"},
+    "launch": {
+        "setup": "elsewhere() {\n    echo \"$1\" >>\"$job/launched\"\n    shift\n    \"$@\"\n}",
+        "command": "elsewhere {{ image }} {{ argv | words }}",
+        "stop": "echo stopped >>launched",
+    },
+}  # fmt: skip
+OWN_REASON = "printf 'image\\nbox:1: it is nowhere\\n' >../reason; exit 125"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_steps_with_an_image_are_launched_and_what_they_left_is_stopped(
+    place: Callable[..., Place], shell: str
+) -> None:
+    here = place({"steps": ["true", {"shell": "exit 3", "image": "other:2"}], "image": "box:1"}, **LAUNCH)
+    assert here.run(shell) == 3
+    assert here.read("launched") == "box:1\nother:2\nstopped\n"
+    assert here.report
+    assert (here.report.exit_code, here.report.reason, here.report.message) == (3, None, "")
+
+
+def test_a_task_without_an_image_runs_as_it_is_where_images_are_launched(place: Callable[..., Place]) -> None:
+    here = place("exit 3", **LAUNCH)
+    assert here.run() == 3
+    assert not (here.directory / "launched").exists()
+    assert "elsewhere" not in here.read("script")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_reason_that_a_launch_leaves_is_written_down_with_its_words(
+    place: Callable[..., Place], shell: str
+) -> None:
+    here = place({"command": OWN_REASON, "image": "box:1"}, **LAUNCH)
+    assert here.run(shell) == 125
+    assert here.report
+    assert (here.report.exit_code, here.report.reason) == (125, Reason.IMAGE)
+    assert here.report.message == "box:1: it is nowhere"
+
+
+def test_a_reason_counts_only_for_a_job_that_failed(place: Callable[..., Place]) -> None:
+    here = place({"steps": [{"shell": OWN_REASON, "ignore_error": True}, "exit 0"], "image": "box:1"}, **LAUNCH)
+    assert here.run() == 0
+    assert here.read("reason").startswith("image\n")
+    assert here.report
+    assert (here.report.exit_code, here.report.reason, here.report.message) == (0, None, "")
+
+
+def test_the_reason_of_the_run_before_a_requeue_is_forgotten(place: Callable[..., Place]) -> None:
+    here = place({"command": f"[ -e ran ] && exit 3; touch ran; {OWN_REASON}", "image": "box:1"}, **LAUNCH)
+    assert [here.run(), here.run()] == [125, 3]
+    assert here.report
+    assert (here.report.exit_code, here.report.reason) == (3, None)
+
+
+def test_the_watch_stops_what_was_launched_before_it_ends_the_rest(tmp_path: Path) -> None:
+    task = {"command": "trap '' TERM; sleep 300; sleep 300", "image": "box:1", "resources": {"walltime": 1}}
+    here = Place(tmp_path / "job", task, values={"watch_walltime": True}, supports=["walltime"], **LAUNCH)
+    process = here.start()
+    process.communicate(timeout=30)
+    assert until(lambda: not session(process.pid)), session(process.pid)
+    assert here.read("launched") == "box:1\nstopped\n"
+    assert here.report
+    assert (here.report.exit_code, here.report.reason) == (143, Reason.TIME_LIMIT)
+
+
+def test_cpu_seconds_are_left_out_where_the_steps_are_not_below_the_wrapper(place: Callable[..., Place]) -> None:
+    here = place("i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done", values={"count_times": False})
+    assert here.run() == 0
+    assert here.report
+    assert (here.report.usage.user_s, here.report.usage.system_s) == (None, None)
+    assert here.report.usage.wall_s is not None

@@ -29,13 +29,14 @@ echo "$answer\""""
 
 
 def backend_for(name: str, folder: Path, *, losing_answers: bool = False) -> Backend:
-    """Return the shipped backend *name* with its workspace in *folder*; ``NAME+arrays`` hands over all in one submit."""
+    """Return the shipped backend *name* with its workspace in *folder*; ``NAME+arrays`` uses arrays."""
     name, _, arrays = name.partition("+")
     loaded = load_backend(name).backend
     changes: dict[str, object] = {"workspace": str(folder / "workspace"), "limits": {"arrays": bool(arrays)}}
     if losing_answers:
         command = loaded.document["submit"]["command"].rstrip()
-        changes["submit"] = {"command": LOSING_SUBMIT.format(command="\n" + command + "\n", folder=folder, accepted=1 if arrays else 7)}
+        losing = LOSING_SUBMIT.format(command="\n" + command + "\n", folder=folder, accepted=1 if arrays else 7)
+        changes["submit"] = {"command": losing}
     return backend_from(merge(loaded.document, changes), name=name, lineage=loaded.lineage)
 
 

@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
+import yaml
 
 from adapter.cli.main import EXIT_CODES, cli
 from adapter.config.load import load_backend, validate_file
 from adapter.config.tasks import load_tasks
 from adapter.core.job import Job
 from adapter.core.rehearsal import life_cycle
-from adapter.core.task import Resources, Step, Task
+from adapter.core.task import RESOURCE_FIELDS, Resources, Step, Task
 from adapter.errors import AdapterError
 from tests.crash.victim import POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+    from adapter.core.backend import Backend
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "templates/README.md")
@@ -60,22 +63,49 @@ def test_a_backend_file_in_a_document_validates_and_renders(text: str, tmp_path:
     file.write_text(text, encoding="utf-8")
     assert validate_file(file) == []
     backend = load_backend(str(file)).backend
-    resources = Resources(cpu=2, ram_bytes=2**30, walltime_s=300)
-    job = Job(
-        run="RUN",
-        index=1,
-        task=Task(
-            steps=(
-                Step(
-                    argv=("echo", "it's"),
-                ),
-            ),
-            resources=resources,
-        ),
-    )
-    actions = dict(life_cycle(backend, job, backend.workspace))
-    assert {"script", "submit", "monitor", "find", "kill"} <= actions.keys()
-    assert f"{backend.directive_prefix} " in actions["script"]
+    actions = dict(life_cycle(backend, a_job(backend, cpu=2, ram_bytes=2**30, walltime_s=300), backend.workspace))
+    script = actions.get("script") or actions["document"]
+    assert {"submit", "monitor", "find", "kill"} <= actions.keys()
+    assert f"{backend.directive_prefix} " in script
+
+
+def a_job(backend: Backend, **resources: Any) -> Job:
+    """A job that *backend* can run: those of *resources* that it knows, and an image where it takes some."""
+    image = "ubuntu:22.04" if backend.images else None
+    asked = {
+        field: resources[field]
+        for name, field in RESOURCE_FIELDS.items()
+        if backend.is_supported(name) and field in resources
+    }
+    task = Task(steps=(Step(argv=("echo", "it's")),), resources=Resources(**asked), image=image)
+    return Job(run="RUN", index=1, task=task)
+
+
+# What a part of a backend file stands in, unless it says what it extends. A document takes the place of the script.
+AROUND: dict[str, Any] = {
+    "workspace": "~/jobs",
+    "script": "{{ directives }}{% for step in steps %}{{ step.text }}\n{% endfor %}",
+    "submit": {"command": "put {{ script }}", "job_id": r"^(?P<job_id>\d+)$"},
+    "monitor": {
+        "command": "look {{ job_ids | words }}",
+        "row": r"^(?P<job_id>\d+) (?P<state>\w+)$",
+        "states": {"running": ["R"], "succeeded": ["C"]},
+    },
+    "kill": {"command": "end {{ job_ids | words }}"},
+}
+
+
+@pytest.mark.parametrize("text", blocks("yaml part"))
+def test_a_part_of_a_backend_file_in_a_document_validates_and_renders(text: str, tmp_path: Path) -> None:
+    part = yaml.safe_load(text)
+    around = {} if "extends" in part else {key: value for key, value in AROUND.items() if key != "script"}
+    if not {"extends", "document"} & part.keys():
+        around["script"] = AROUND["script"]
+    file = tmp_path / "part.yaml"
+    file.write_text(yaml.safe_dump({"format": 1, **around, **part}), encoding="utf-8")
+    assert [str(problem) for problem in validate_file(file)] == []
+    backend = load_backend(str(file)).backend
+    assert {"submit", "monitor", "kill"} <= dict(life_cycle(backend, a_job(backend), backend.workspace)).keys()
 
 
 def test_the_backend_file_on_the_first_screen_is_short() -> None:
@@ -218,7 +248,7 @@ def make_reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["reference-backend.md", "reference-tasks.md"])
+@pytest.mark.parametrize("name", ["reference-backend.md", "reference-tasks.md", "sysadmins.md", "../README.md"])
 def test_the_reference_is_what_the_code_and_the_schemas_say(make_reference: ModuleType, name: str) -> None:
     committed = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert make_reference.filled(committed) == committed, "run: python docs/make_reference.py"
@@ -228,6 +258,21 @@ def test_the_reference_uses_every_part_once(make_reference: ModuleType) -> None:
     texts = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in make_reference.FILES)
     used = re.findall(r"<!-- generated: ([\w-]+) -->", texts)
     assert sorted(used) == sorted(make_reference.PARTS)
+
+
+def test_the_readme_says_what_each_word_of_proof_means(make_reference: ModuleType) -> None:
+    schema = json.loads((ROOT / "schemas" / "backend.schema.json").read_text(encoding="utf-8"))
+    words = [word for word in schema["$defs"]["keys"]["proof"]["enum"] if word is not None]
+    assert sorted(make_reference.PROOFS) == sorted(words)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [word for word in words if f"\n| `{word}` | " not in text] == []
+
+
+def test_a_backend_that_is_proved_by_captures_has_some(make_reference: ModuleType) -> None:
+    claimed = [one for one in make_reference.shipped() if one.document.get("proof") in {"captures", "schema"}]
+    captures = ROOT / "tests" / "captures"
+    assert claimed
+    assert [one.name for one in claimed if not any((captures / name).glob("*.yaml") for name in one.lineage)] == []
 
 
 def test_every_remark_of_the_reference_is_about_a_key_that_exists(make_reference: ModuleType) -> None:

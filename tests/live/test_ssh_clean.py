@@ -117,7 +117,7 @@ def rows(data: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def test_the_login_node_is_well_and_nothing_is_left_there(far: Shell, place: str) -> None:
-    code, data = told(far, "check", "./far.yaml")
+    code, data = told(far, "check", "./far.yaml", "--no-jobs")
     found = rows(data)
     assert (code, data["usable"]) == (0, True), found
     assert {status for status, _ in found.values()} == {"ok"}
@@ -138,7 +138,7 @@ def noise() -> Iterator[str]:
 
 
 def test_noise_of_the_login_node_s_shell_is_measured(far: Shell, noise: str) -> None:
-    code, data = told(far, "check", "./far.yaml")
+    code, data = told(far, "check", "./far.yaml", "--no-jobs")
     assert code == 0
     status, found = rows(data)["shell noise without login_shell"]
     assert (status, found) == (
@@ -153,6 +153,6 @@ def test_noise_of_the_login_node_s_shell_is_measured(far: Shell, noise: str) -> 
 def test_a_host_that_does_not_let_us_in_is_one_row(far: Shell) -> None:
     text = (far.folder / "far.yaml").read_text()
     (far.folder / "far.yaml").write_text(text.replace("host: target,", "host: unknownkey,"))
-    code, data = told(far, "check", "./far.yaml")
+    code, data = told(far, "check", "./far.yaml", "--no-jobs")
     assert (code, [row["name"] for row in data["rows"]]) == (5, ["connection"])
     assert "host key" in data["rows"][0]["found"]

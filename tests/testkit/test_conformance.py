@@ -92,7 +92,7 @@ def test_what_is_left_out_says_why(tmp_path: Path) -> None:
         ),
         pytest.param(
             "unknown id",
-            {"monitor": {"command": "for j in {{ job_ids | words }}; do case $j in 999*) echo $j R ;; esac; done"}},
+            {"monitor": {"command": "for j in {{ job_ids | words }}; do case $j in 99?????.*) echo $j R;; esac; done"}},
             "is said to be running",
             id="monitor-invents",
         ),

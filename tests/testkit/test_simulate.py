@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import subprocess
@@ -40,9 +41,9 @@ TABLE = "slurm"
 """The backend that goes through the whole table; the others go through a few cases of it."""
 
 FEW = ("exit 3", "kill running", "kill finished", "unknown id", "stdout and stderr", "find")
+WITH_ARRAYS = ("pbs", "torque")
 
 NOT_AS_REAL = {
-    "array": "an array is refused, and its tasks are handed over one by one",
     "memory": "memory is not enforced",
     "memory used": "memory is not measured",
     "bad queue": "any queue is taken",
@@ -107,9 +108,13 @@ class Fake:
         return asyncio.run(whole())
 
 
+@functools.cache
+def plan_of(name: str) -> Plan:
+    return make_plan(load_backend(name).backend)
+
+
 def fake(name: str, folder: Path, changes: dict[str, object] | None = None, **settings: str) -> Fake:
-    backend = load_backend(name).backend
-    plan = make_plan(backend)
+    backend, plan = load_backend(name).backend, plan_of(name)
     programs = make_folder(plan, folder / "scheduler", {"SLOTS": "8", "KILL_WAIT": "2", **settings})
     limits = {"limits": {"poll_seconds": [0.1, 0.5]}}
     document = merge(merge(backend.document, {"workspace": str(folder / "jobs"), **limits}), changes or {})
@@ -166,17 +171,37 @@ def test_the_simulated_scheduler_passes_the_table_of_the_real_one(tmp_path: Path
     fakes.append(one := fake(TABLE, tmp_path, SLOTS="24"))
     outcomes = asyncio.run(table(one, tmp_path, walltime_s=2, many=10))
     unlike = {name: outcome.why for name, outcome in outcomes.items() if outcome.verdict != "ok"}
-    assert unlike.keys() <= NOT_AS_REAL.keys(), unlike
+    assert unlike.keys() == NOT_AS_REAL.keys(), unlike
+    assert {outcomes[name].verdict.value for name in NOT_AS_REAL} == {"not here"}
     assert len(outcomes) - len(unlike) >= 25
 
 
 @pytest.mark.parametrize("name", sorted({*SIMULATED} - {TABLE}))
 def test_other_simulated_schedulers_pass_a_few_of_its_cases(name: str, tmp_path: Path, fakes: list[Fake]) -> None:
     fakes.append(one := fake(name, tmp_path))
-    outcomes = asyncio.run(table(one, tmp_path, only=FEW))
+    few = (*FEW, "array") if name in WITH_ARRAYS else FEW
+    outcomes = asyncio.run(table(one, tmp_path, only=few))
     assert {case: (outcome.verdict.value, outcome.why) for case, outcome in outcomes.items()} == dict.fromkeys(
-        FEW, ("ok", "")
+        few, ("ok", "")
     )
+
+
+def test_where_the_file_does_not_tell_enough_arrays_are_refused_and_their_tasks_run_one_by_one(
+    tmp_path: Path, fakes: list[Fake]
+) -> None:
+    fakes.append(one := fake("htcondor", tmp_path, {"limits": {"arrays": True}}))
+    assert any("arrays are refused" in note for note in one.plan.notes)
+    jobs = one.run(tmp_path, [sh("exit 0"), sh("exit 0")])
+    assert [job.state for job in jobs] == [State.SUCCEEDED] * 2
+    assert one.ledger == Counter({(what, job.token): 1 for job in jobs for what in ("submitted", "started", "ended")})
+
+
+def test_many_like_tasks_are_one_submit_and_run_as_the_elements_of_an_array(tmp_path: Path, fakes: list[Fake]) -> None:
+    fakes.append(one := fake(TABLE, tmp_path, {"limits": {"arrays": True}}))
+    jobs = one.run(tmp_path, [sh(f"exit {number}") for number in range(5)])
+    assert [job.exit_code for job in jobs] == list(range(5))
+    assert [what for what, _ in one.ledger.elements()].count("submitted") == 1
+    assert [what for what, _ in one.ledger.elements()].count("started") == 5
 
 
 # ---- faults ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,660 @@
+"""Recording: the answers that a live scheduler gave to a backend's commands, as captures that ``adapter test`` replays.
+
+What is expected is taken from what was true by other means, where there are any: the task's own end, the id that the
+job saw, a job that was killed. Where there are none, the file says that a person has to confirm it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from adapter.core.frame import commands_in, unframe
+from adapter.core.parse import classify, is_no_answer, parse_job_id, parse_query, parse_tokens
+from adapter.core.receipt import Handover, handed_over, probe_step, read_probe, read_receipt, step_kind
+from adapter.core.render import render_command
+from adapter.core.rows import Lines
+from adapter.core.state import Reason, State
+from adapter.core.variables import ID_NOT_LEARNT
+from adapter.errors import AdapterError, OutputError
+from adapter.execution.site import redact
+from adapter.testkit.capture import Capture, parse_capture
+from adapter.testkit.conformance import Open
+from adapter.testkit.replay import replay, results, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from adapter.core.backend import Backend
+    from adapter.core.exit_file import ExitReport
+    from adapter.core.job import Job
+    from adapter.core.parse import Observation
+    from adapter.core.specs import CommandSpec, QuerySpec
+    from adapter.errors import CompletedCommand
+    from adapter.execution.executor import Executor
+    from adapter.transports.base import Transport
+
+PREFIX = "recorded-"
+MOST_OF_AN_ACTION = 12
+_AT_ONCE = 200  # exit files read in one `run`
+_MOST_LIKE = 2  # jobs of one answer that look alike and mean the same
+_MOST_BYTES = 40_000  # of an answer worth keeping
+_MOST_OTHERS = 3  # lines about jobs of ours that nobody asked about
+_CERTAIN_S = 2.0  # exit files tell whole seconds, and answers take their time
+_RUN = re.compile(r"\badapter-([0-9a-hjkmnp-tv-z]{10})-\d")  # of other runs; one of ours becomes run0000001
+_NONCE = re.compile(r"^printf '\\n%s %s\\n' (\S+) '0 start'", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What travelled in one ``run``: the commands and their answers, and when, by this machine's clock."""
+
+    began_at: float
+    ended_at: float
+    answers: tuple[tuple[str, CompletedCommand], ...]
+
+
+class Recording(Open):
+    """A transport that keeps every framed command and its answer, and changes nothing."""
+
+    def __init__(self, transport: Transport, now: Callable[[], float]) -> None:
+        """*transport* is open; *now* gives seconds since the epoch."""
+        super().__init__(transport)
+        self._now = now
+        self.batches: list[Batch] = []
+
+    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+        """Hand it on, and keep what came whole."""
+        began_at = self._now()
+        completed = await super().run(command, stdin=stdin, timeout_s=timeout_s)
+        nonce = _NONCE.search(stdin)
+        if nonce:
+            commands = commands_in(stdin)
+            answers = unframe(commands, nonce[1], completed.stdout, completed.stderr)
+            whole = tuple((each, answer) for each, answer in zip(commands, answers, strict=True) if answer)
+            self.batches.append(Batch(began_at=began_at, ended_at=self._now(), answers=whole))
+        return completed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of a job by other means than the scheduler's answers, once all is over.
+
+    ``case`` is what it was run for; ``job`` how it ended; ``started_at`` and ``ended_at`` are of its exit file, by the
+    clock of the machine that ran it; ``inside`` is the id that it saw itself. All ``None`` where there is no such file.
+    """
+
+    case: str
+    job: Job
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit_code: int | None = None
+    inside: str | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """One answer on its way to become a capture. ``notes`` are for the person who is to confirm it."""
+
+    action: str
+    about: str
+    completed: CompletedCommand
+    expect: dict[str, Any]
+    asked: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    shapes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One capture as a file: its name, its text, and the differences that came when it was replayed."""
+
+    name: str
+    text: str
+    capture: Capture
+    differences: tuple[str, ...] = ()
+
+
+async def learn(executor: Executor) -> list[Known]:
+    """Return what is known of all jobs in the journal of *executor*; their folders are still there.
+
+    Raises:
+        TransportError: the target cannot be asked.
+    """
+    cases = {record.id: record.name for record in executor.journal.runs()}
+    jobs = [job for job in executor.journal.jobs() if job.directory]
+    known = []
+    for at in range(0, len(jobs), _AT_ONCE):
+        chunk = jobs[at : at + _AT_ONCE]
+        asked_at = time.time()
+        probed, date = await executor.site.ask([probe_step(chunk), "date +%s"], 120)
+        ahead_s = float(date.stdout) + 0.5 - asked_at if date and date.stdout.strip().isdigit() else 0.0
+        probes = read_probe(probed.stdout, chunk) if probed else {}
+        for job in chunk:
+            report = probes[job.key].report if job.key in probes else None
+            known.append(_known(cases[job.run], job, report, ahead_s if abs(ahead_s) > _CERTAIN_S else 0.0))
+    return known
+
+
+def _known(case: str, job: Job, report: ExitReport | None, ahead_s: float) -> Known:
+    if report is None:
+        return Known(case=case, job=job)
+    return Known(
+        case=case,
+        job=job,
+        started_at=None if report.started_at is None else report.started_at - ahead_s,
+        ended_at=None if report.ended_at is None else report.ended_at - ahead_s,
+        exit_code=report.exit_code,
+        inside=None if report.job_id == ID_NOT_LEARNT else report.job_id,
+    )
+
+
+# ---- what was asked ----------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """Tells what each command was that a batch holds, and what its answer should mean."""
+
+    def __init__(self, backend: Backend, workspace: str, known: Iterable[Known]) -> None:
+        """*backend* is as it was for the scheduler's version; *workspace* is where the jobs' folders are."""
+        self._backend = backend
+        self._values = {**backend.values, "workspace": workspace, "next": None}
+        self._known = list(known)
+        self._by_directory = {each.job.directory: each for each in self._known if each.job.directory}
+
+    def records(self, batches: Iterable[Batch]) -> list[Record]:
+        """Return what is worth keeping of *batches*, like ones left out."""
+        found = [record for batch in batches for record in self._of_batch(batch)]
+        return _distinct(found)
+
+    def _of_batch(self, batch: Batch) -> Iterable[Record]:
+        probed = [each for command, _ in batch.answers for each in self._probed(command)]
+        for command, completed in batch.answers:
+            kind, words = step_kind(command)
+            if kind == "submit":
+                record = self._submit(command, words[0], completed)
+            elif kind or command.startswith("# "):
+                record = None
+            else:
+                record = self._scheduler_s(command, completed, probed, batch)
+            if record is not None:
+                yield record
+
+    def _probed(self, command: str) -> list[Known]:
+        if step_kind(command)[0] != "probe":
+            return []
+        folders = re.findall(r"^if \[ -f (.+)/exit \]; then", command, re.MULTILINE)
+        return [self._by_directory[folder.strip("'")] for folder in folders if folder.strip("'") in self._by_directory]
+
+    def _scheduler_s(
+        self, command: str, completed: CompletedCommand, probed: Sequence[Known], batch: Batch
+    ) -> Record | None:
+        backend = self._backend
+        if backend.version_command and command == backend.version_command.render(backend.values):
+            return self._version(completed)
+        makers: dict[str, tuple[CommandSpec | None, Callable[..., Record | None]]] = {
+            "monitor": (backend.monitor, self._query),
+            "result": (backend.result, self._query),
+            "find": (backend.find, self._find),
+            "kill": (backend.kill, self._kill),
+            "harder": (backend.kill.harder, self._kill),
+        }
+        for action, (spec, make) in makers.items():
+            if spec is not None and (about := self._asked(spec, command, probed, action)):
+                return make("kill" if action == "harder" else action, completed, about, batch)
+        return None
+
+    def _asked(self, spec: CommandSpec, command: str, probed: Sequence[Known], action: str) -> list[Known]:
+        """Return the jobs about which *command* would have been rendered from *spec*; none if it was not."""
+        named = _in_order(command, self._known, "tokens" if action == "find" else "job_ids")
+        for about in (named, list(probed)):
+            if about and self._rendered(spec, about) == command:
+                return about
+        return []
+
+    def _rendered(self, spec: CommandSpec, about: Sequence[Known]) -> str | None:
+        first = about[0].job
+        values = {
+            **self._values, "job_ids": [each.job.job_id for each in about], "job_id": first.job_id,
+            "job_directory": first.directory, "run": first.run, "tokens": _tokens(about),
+        }  # fmt: skip
+        try:
+            return render_command(spec, values)
+        except AdapterError:
+            return None
+
+    # -- what each answer means
+
+    def _submit(self, command: str, directory: str, completed: CompletedCommand) -> Record | None:
+        known = self._by_directory.get(directory)
+        receipt, own = read_receipt(completed)
+        if known is None or receipt.handover is not Handover.ANSWERED:
+            return None
+        own = replace(own, command=handed_over(command))
+        if own.exit_code != 0:
+            kind = classify(self._backend, own)
+            confirm = f"refused for {_case(known)}: is {kind or 'null (no class knows its words)'} the right class?"
+            return Record("submit", f"Refused: {known.case}", own, {"error": kind}, notes=[confirm])
+        try:
+            job_id = parse_job_id(self._backend.submit.job_id, own)
+        except OutputError:
+            return Record("submit", f"Taken: {known.case}", own, {"error": "unreadable"}, notes=[_CONFIRM])
+        note = _CONFIRM
+        if known.job.array is None and known.inside is not None:
+            same = known.inside == job_id
+            note = "the id that the job itself saw" if same else f"CONTRADICTED: the job itself saw {known.inside}"
+            job_id = known.inside
+        return Record("submit", f"Taken: {known.case}", own, {"job_id": job_id}, notes=[note])
+
+    def _version(self, completed: CompletedCommand) -> Record:
+        pattern = self._backend.version_pattern
+        match = pattern.search(completed.stdout + completed.stderr) if pattern else None
+        if match is None:
+            return Record("version", "The version", completed, {"version": "?"}, notes=["nobody could read it"])
+        return Record("version", "The version", completed, {"version": match["version"]}, notes=[_CONFIRM])
+
+    def _query(self, action: str, completed: CompletedCommand, about: Sequence[Known], batch: Batch) -> Record:
+        spec: QuerySpec = self._backend.monitor if action == "monitor" else self._backend.result  # type: ignore[assignment]
+        ids = [each.job.job_id or "" for each in about]
+        record = Record(action, _about(about), completed, {}, asked=tuple(dict.fromkeys(ids)))
+        completed = self._without_others(spec, record, ids)
+        answer = parse_query(spec, self._backend, completed, ids)
+        if answer is None or (not answer.observations and is_no_answer(spec, self._backend, completed)):
+            record.expect = {"no_answer": classify(self._backend, completed)}
+            record.notes.append(f"no answer: {_CONFIRM}")
+            return record
+        seen = answer.observations if action == "monitor" else results(self._backend, completed, list(record.asked))
+        jobs, absent, notes = {}, [], {}
+        for each in about:
+            job_id = each.job.job_id or ""
+            if job_id in seen:
+                jobs[job_id], notes[job_id] = expected_of(each, seen[job_id], batch, by_result=action == "result")
+            else:
+                absent.append(job_id)
+                notes[job_id] = f"not shown; {_life(each, batch)}"
+        if isinstance(spec.grammar, Lines):
+            self._leave_out_like(spec.grammar, record, jobs, absent)
+        record.notes += [f"{one}: {notes[one]}" for one in record.asked]
+        record.expect = {**({"jobs": jobs} if jobs else {}), **({"absent": absent} if absent else {})}
+        return record
+
+    def _leave_out_like(self, grammar: Lines, record: Record, jobs: dict[str, Any], absent: list[str]) -> None:
+        """Leave out of *record* the jobs whose line and meaning are those of others in it, but for one or two."""
+        lines = record.completed.stdout.splitlines(keepends=True)
+        rows = [row.groupdict() if (row := grammar.pattern.search(line)) else {} for line in lines]
+        ids = [row.get("job_id") for row in rows]
+        forms = {row["job_id"]: _row_form(row) for row in rows if row}
+        counts: dict[str, int] = {}
+        dropped = set()
+        for one in record.asked:
+            form = f"{jobs[one]} {forms.get(one)}" if one in jobs else "absent"
+            counts[form] = counts.get(form, 0) + 1
+            if counts[form] > _MOST_LIKE:
+                dropped.add(one)
+        if not dropped:
+            return
+        kept = "".join(line for job_id, line in zip(ids, lines, strict=True) if job_id not in dropped)
+        record.completed = replace(record.completed, stdout=kept)
+        record.asked = tuple(one for one in record.asked if one not in dropped)
+        record.notes.append(f"{len(dropped)} jobs like others here were left out")
+        for one in dropped:
+            jobs.pop(one, None)
+        absent[:] = [one for one in absent if one not in dropped]
+
+    def _find(self, action: str, completed: CompletedCommand, about: Sequence[Known], batch: Batch) -> Record:
+        spec = self._backend.find
+        assert spec is not None
+        tokens = _tokens(about)
+        record = Record(action, _about(about), completed, {}, asked=tuple(tokens))
+        completed = self._without_others(spec, record, [each.job.job_id or "" for each in about])
+        answer = parse_tokens(spec, self._backend, completed)
+        if answer is None:
+            record.expect, record.notes = {"no_answer": classify(self._backend, completed)}, [_CONFIRM]
+            return record
+        found = {}
+        for each in about:
+            token = each.job.array.token if each.job.array else each.job.token
+            if token in answer[0] and each.job.array is None and each.job.job_id is not None:
+                found[token] = each.job.job_id
+                record.notes.append(f"{token}: the id that its submit answered")
+            elif token in answer[0]:
+                found[token] = answer[0][token]
+                record.notes.append(f"{token}: {_CONFIRM}")
+            else:
+                record.notes.append(f"{token}: not found; {_life(each, batch)}")
+        record.expect = {"found": found}
+        return record
+
+    def _without_others(self, spec: QuerySpec, record: Record, ids: Sequence[str]) -> CompletedCommand:
+        """Leave out of *record* the lines about jobs that are not ours, and most of those nobody asked about."""
+        if not isinstance(spec.grammar, Lines):
+            return record.completed
+        ours = {each.job.job_id for each in self._known}
+        kept, others, left_out = [], 0, 0
+        for line in record.completed.stdout.splitlines(keepends=True):
+            row = spec.grammar.pattern.search(line)
+            job_id = row["job_id"] if row else None
+            others += job_id is not None and job_id not in ids
+            if job_id is None or job_id in ids or (job_id in ours and others <= _MOST_OTHERS):
+                kept.append(line)
+            else:
+                left_out += 1
+        if left_out:
+            record.notes.append(f"{left_out} lines about other jobs were left out here")
+            record.completed = replace(record.completed, stdout="".join(kept))
+        return record.completed
+
+    def _kill(self, action: str, completed: CompletedCommand, about: Sequence[Known], batch: Batch) -> Record:
+        record = Record(action, _about(about), completed, {}, asked=tuple(each.job.job_id or "" for each in about))
+        kind = classify(self._backend, completed)
+        done = completed.exit_code == 0 or kind == "gone"
+        ended = all(each.job.state.is_final for each in about)
+        lives = "; ".join(_life(each, batch) for each in about)
+        record.notes.append(f"{lives}; {'it did end' if ended else _CONFIRM}")
+        record.expect = {"done": True} if done or (ended and kind != "transient") else {"refused": kind}
+        return record
+
+
+_CONFIRM = "read from this answer alone: confirm it"
+
+
+def _case(known: Known) -> str:
+    return f"the case {known.case!r}"
+
+
+def _about(about: Sequence[Known]) -> str:
+    cases = list(dict.fromkeys(each.case for each in about))
+    shown = ", ".join(cases[:4]) + (f" and {len(cases) - 4} more" if len(cases) > 4 else "")
+    return f"Jobs of: {shown}" if len(about) > 1 else f"A job of: {shown}"
+
+
+def _tokens(about: Sequence[Known]) -> list[str]:
+    return list(dict.fromkeys(each.job.array.token if each.job.array else each.job.token for each in about))
+
+
+def _in_order(command: str, known: Sequence[Known], name: str) -> list[Known]:
+    """Return those of *known* whose id (or token) stands in *command* as a word, in the order of the command."""
+    places = []
+    for each in known:
+        word = each.job.token if name == "tokens" else each.job.job_id
+        if word and (at := re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-]|\.\w)", command)):
+            places.append((at.start(), each))
+    return [each for _, each in sorted(places, key=lambda place: place[0])]
+
+
+# ---- what is expected --------------------------------------------------------------------------------------------
+
+
+def expected_of(known: Known, seen: Observation, batch: Batch, *, by_result: bool) -> tuple[dict[str, Any], str]:
+    """Return what a capture expects of a job that was *seen* so, and how that is known."""
+    state, reason = verdict(seen, by_result=by_result)
+    life = _life(known, batch)
+    if seen.stuck:
+        expect = {"state": str(state), "stuck": True, "reason": reason and str(reason)}
+        return expect, f"{life}; it can never start: {_CONFIRM}"
+    if not state.is_final:
+        return _expected_living(_certainly(known, batch), state, life)
+    return _expected_ended(known, seen, (state, reason), life)
+
+
+def _expected_living(sure: tuple[str, ...] | None, state: State, life: str) -> tuple[dict[str, Any], str]:
+    if sure is None or state.value in sure:
+        return {"state": str(state)}, f"{life}; {'as the answer says' if sure else _CONFIRM}"
+    return {"state": sure[0]}, f"{life}; CONTRADICTED: the answer is read as {state}"
+
+
+def _expected_ended(
+    known: Known, seen: Observation, read: tuple[State, Reason | None], life: str
+) -> tuple[dict[str, Any], str]:
+    job, code, (state, reason) = known.job, known.exit_code, read
+    if job.state is State.KILLED:
+        if state in {State.KILLED, State.FAILED}:
+            return {"state": str(state)}, f"{life}; it was killed, and this is what the answer alone tells of it"
+        return {"state": "killed"}, f"{life}; CONTRADICTED: it was killed, and the answer is read as {state}"
+    if code is None:
+        return _unreported({"state": str(state)}, job, state, life)
+    expect: dict[str, Any] = {"state": "succeeded" if job.state is State.SUCCEEDED else "failed"}
+    note = f"{life}; its own exit code was {code}"
+    if job.reason not in {None, Reason.EXIT_CODE, Reason.SIGNAL}:
+        note = f"{life}; it ended for {job.reason}"
+        if reason is job.reason:
+            expect["reason"] = str(reason)
+    elif seen.exit_code is not None and seen.signal is None:
+        expect["exit_code"] = code
+        if seen.exit_code != code:
+            note += f"; CONTRADICTED: the answer is read as exit code {seen.exit_code}"
+    if expect["state"] != state.value:
+        note += f"; CONTRADICTED: the answer is read as {state}"
+    return expect, note
+
+
+def _unreported(expect: dict[str, Any], job: Job, state: State, life: str) -> tuple[dict[str, Any], str]:
+    if job.reason is Reason.TIME_LIMIT and state is State.FAILED:
+        return {**expect, "reason": str(job.reason)}, f"{life}; it ran over its walltime and left no exit file"
+    return expect, f"{life}; it left no exit file: {_CONFIRM}"
+
+
+def _certainly(known: Known, batch: Batch) -> tuple[str, ...] | None:
+    """Return the states in which the job certainly was when it was asked about, ``None`` where that is not certain."""
+    start, end = known.started_at, known.ended_at
+    if start is not None and batch.ended_at < start - _CERTAIN_S:
+        return ("queued", "held")
+    if start is not None and end is not None and start + _CERTAIN_S < batch.began_at and batch.ended_at < end:
+        return ("running", "suspended")
+    return None
+
+
+def _life(known: Known, batch: Batch) -> str:
+    """Say where the job was when it was asked about, by its exit file."""
+    case = _case(known)
+    start, end = known.started_at, known.ended_at
+    if start is None:
+        return f"{case}, without an exit file"
+    if batch.ended_at < start:
+        return f"{case}, asked {start - batch.ended_at:.0f} s before it began"
+    if end is None or batch.began_at < end:
+        return f"{case}, asked {max(0.0, batch.began_at - start):.0f} s after it began"
+    return f"{case}, asked {batch.began_at - end:.0f} s after it ended"
+
+
+# ---- like ones left out ------------------------------------------------------------------------------------------
+
+
+def _distinct(records: Sequence[Record]) -> list[Record]:
+    """Return the records that show something new, the smallest first, and few of each action."""
+    kept: list[Record] = []
+    shapes: dict[str, set[str]] = {}
+    for record in sorted(records, key=lambda one: len(one.completed.stdout) + len(one.asked)):
+        mine = _shapes(record)
+        known = shapes.setdefault(record.action, set())
+        count = sum(one.action == record.action for one in kept)
+        is_small = len(record.completed.stdout) <= _MOST_BYTES
+        if is_small and count < MOST_OF_AN_ACTION and not mine <= known:
+            known |= mine
+            kept.append(record)
+    return sorted(kept, key=lambda one: _ACTIONS.index(one.action))
+
+
+_ACTIONS = ("version", "submit", "monitor", "result", "find", "kill")
+
+
+def _shapes(record: Record) -> set[str]:
+    """Return what is new in a record: what its answer says of a job, and the form of what was said beside."""
+    told = record.expect.get("jobs", {})
+    by_job = {json.dumps(each, sort_keys=True) for each in told.values()}
+    others = {key for key, value in record.expect.items() if key != "jobs" and value}
+    if isinstance(error := record.expect.get("error"), str):
+        others.add(error)
+    said = record.completed.stderr if record.action in {"monitor", "result", "find"} else record.completed.words
+    text = {_form(line) for line in said.splitlines()}
+    return {f"exit {record.completed.exit_code}", *by_job, *others, *text} | ({"empty"} if not told else set())
+
+
+def _form(line: str) -> str:
+    return re.sub(r"\d+", "0", re.sub(r"adapter-\w+-\d+-\d+", "TOKEN", line))
+
+
+def _row_form(row: Mapping[str, str | None]) -> str:
+    told = {name: _form(text) for name, text in row.items() if text and name not in {"job_id", "token"}}
+    return json.dumps(told, sort_keys=True)
+
+
+# ---- what nobody else should read --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubber:
+    """Takes names out of a text: what stands in ``paths`` and ``words``, run ids, addresses; the same each time.
+
+    ``paths`` are replaced wherever they stand, the longest first; ``words`` only as whole words, by others of the same
+    length, so that columns stay where they are.
+    """
+
+    paths: Mapping[str, str]
+    words: Mapping[str, str]
+    runs: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+    def __call__(self, text: str) -> str:
+        """Return *text* without them."""
+        text = redact(text, self.secrets)
+        for path in sorted(filter(None, self.paths), key=len, reverse=True):
+            text = re.sub(rf"{re.escape(path)}(?![\w-])", self.paths[path], text)
+        runs = dict(self.runs)
+        for number, run_id in enumerate(dict.fromkeys(_RUN.findall(text)), 1):
+            runs.setdefault(run_id, f"other{number:05d}")
+        for run_id, name in runs.items():
+            text = text.replace(run_id, name)
+        for word in sorted(filter(None, self.words), key=len, reverse=True):
+            text = re.sub(rf"(?<![\w]){re.escape(word)}(?![\w])", self.words[word], text)
+        text = re.sub(r"[\w.+-]+@[\w-]+\.[\w.-]+", "user@host.example", text)
+        return re.sub(r"(?<![\w.])(?!127\.)\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", "192.0.2.1", text)
+
+
+def scrubber(  # noqa: PLR0913 (each is a kind of name)
+    *,
+    users: Iterable[str],
+    hosts: Iterable[str],
+    homes: Iterable[str],
+    folders: Iterable[str],
+    runs: Iterable[str],
+    secrets: Iterable[str] = (),
+) -> Scrubber:
+    """Return what takes these names out; *folders* are further paths whose place nobody should know."""
+    words = {user: _like(user, "user") for user in users if user}
+    for host in filter(None, hosts):
+        short, _, domain = host.partition(".")
+        if short and not short.isdigit() and short != "localhost":
+            words.setdefault(short, _like(short, "host"))
+            if domain:
+                words[host] = f"{_like(short, 'host')}.example"
+    paths = dict.fromkeys((folder for folder in folders if len(folder) > 1), "/home/user/.adapter")
+    paths.update(dict.fromkeys((home for home in homes if len(home) > 1), "/home/user"))
+    names = {run_id: f"run{number:07d}" for number, run_id in enumerate(runs, 1)}
+    return Scrubber(paths=paths, words=words, runs=names, secrets=tuple(secrets))
+
+
+NAMES_STEP = """\
+echo "user $(id -un)"
+echo "host $(uname -n)"
+echo "host $(hostname -f 2>/dev/null)"
+echo "home $HOME"
+echo "home $(cd && pwd -P)"
+"""
+"""Shell text that prints what on the target tells of people and places."""
+
+
+def names_in(stdout: str) -> dict[str, list[str]]:
+    """Return the users, hosts and homes in the answer to ``NAMES_STEP``."""
+    found: dict[str, list[str]] = {"user": [], "host": [], "home": []}
+    for line in stdout.splitlines():
+        kind, _, value = line.partition(" ")
+        if kind in found and value.strip():
+            found[kind].append(value.strip())
+    return found
+
+
+def _like(word: str, name: str) -> str:
+    """Return *name* at the length of *word*."""
+    return (name + "x" * len(word))[: len(word)]
+
+
+# ---- files -------------------------------------------------------------------------------------------------------
+
+
+def written(backend: Backend, records: Sequence[Record], *, source: str, scrub: Scrubber) -> list[Written]:
+    """Return *records* as files, each replayed."""
+    files = []
+    numbers: dict[str, int] = {}
+    for record in records:
+        number = numbers[record.action] = numbers.get(record.action, 0) + 1
+        name = f"{PREFIX}{record.action}-{number:02}.yaml"
+        text = scrub(_text(record, source))
+        try:
+            capture = parse_capture(text, name)
+            differences = replay(backend, capture)
+        except AdapterError as error:
+            raise AdapterError(f"{name} would not be a capture: {error}") from error
+        files.append(Written(name=name, text=text, capture=capture, differences=tuple(differences)))
+    return files
+
+
+def _text(record: Record, source: str) -> str:
+    said = record.completed
+    lines = [
+        "# Recorded by `adapter record`. Look through it: nothing in it may tell of people or places.",
+        *(f"# {note}" for note in record.notes),
+        f"about: {_scalar(record.about)}",
+        f"source: {_scalar(source)}",
+        f"action: {record.action}",
+        *([f"asked: {_flow(list(record.asked))}"] if record.asked else []),
+        f"exit_code: {said.exit_code}",
+        f"stdout: {_block(said.stdout)}",
+        f"stderr: {_block(said.stderr)}",
+        "expect:",
+        *(f"  {line}" for line in _expect_lines(record.expect)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _expect_lines(expect: Mapping[str, Any]) -> Iterable[str]:
+    for key, value in expect.items():
+        if isinstance(value, Mapping) and value and all(isinstance(each, Mapping) for each in value.values()):
+            yield f"{key}:"
+            yield from (f"  {_flow(name)}: {_flow(each)}" for name, each in value.items())
+        else:
+            yield f"{key}: {_flow(value)}"
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str):
+        return value if re.fullmatch(r"[a-z][a-z_]*", value) and value not in _WORDS_OF_YAML else _scalar(value)
+    return json.dumps(value)
+
+
+_WORDS_OF_YAML = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+
+
+def _scalar(text: str) -> str:
+    """Return *text* in double quotes, as YAML reads them: JSON's pairs for a far character would be two there."""
+    letters = (f"\\U{ord(each):08x}" if ord(each) > 0xFFFF else json.dumps(each)[1:-1] for each in text)
+    return f'"{"".join(letters)}"'
+
+
+def _block(text: str) -> str:
+    """Return *text* as a block where YAML keeps it as it is, else as one quoted line."""
+    lines = text.split("\n")
+    is_plain = all(line == line.rstrip() and line.isprintable() for line in lines)
+    if not text or not is_plain or lines[0].startswith(" ") or not lines[0] or text.endswith("\n\n"):
+        return _scalar(text)
+    head = "|" if text.endswith("\n") else "|-"
+    body = lines[:-1] if text.endswith("\n") else lines
+    return "\n".join([head, *(f"  {line}" if line else "" for line in body)])
