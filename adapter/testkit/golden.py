@@ -77,8 +77,9 @@ def _array(backend: Backend) -> Iterator[tuple[str, str]]:
         lines = [line for line in rendered.script.splitlines() if line not in alone]
         yield "an array of three: lines of the document", "\n".join(lines)
     answer = "ID[]" if "[]" in backend.document["array"]["job_id"] else "ID"
-    yield f"an array of three: ids, where submit answered {answer}", "\n".join(
-        element_id(backend, job, answer) for job in jobs
+    yield (
+        f"an array of three: ids, where submit answered {answer}",
+        "\n".join(element_id(backend, job, answer) for job in jobs),
     )
     spec = replace(backend.array)
     yield "an array: sizes", f"{spec.min_size} to {spec.max_size}"
