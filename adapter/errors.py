@@ -7,7 +7,8 @@
     │   ├── BackendNotFound
     │   ├── SchemaError
     │   ├── TemplateError
-    │   └── PatternError
+    │   ├── PatternError
+    │   └── CannotSimulate
     ├── TaskError                   3    the asker must act
     │   ├── RenderError
     │   └── UnsupportedResource
@@ -110,6 +111,10 @@ class TemplateError(ConfigError):
 
 class PatternError(ConfigError):
     """A regular expression does not compile, lacks a named group or can take for ever."""
+
+
+class CannotSimulate(ConfigError):
+    """A backend file does not say enough to make a simulated scheduler of it."""
 
 
 class TaskError(AdapterError):

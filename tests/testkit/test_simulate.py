@@ -22,11 +22,12 @@ from adapter.config.load import list_backends, load_backend
 from adapter.core.backend import backend_from, merge
 from adapter.core.state import Reason, State
 from adapter.core.task import Step, Task
+from adapter.errors import CannotSimulate
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
 from adapter.testkit import conformance
 from adapter.testkit.simulate.folder import make_folder, stop
-from adapter.testkit.simulate.plan import CannotSimulate, make_plan
+from adapter.testkit.simulate.plan import make_plan
 from adapter.testkit.simulate.text import Slot, filled, fitting, number_in
 from adapter.transports.local import LocalTransport
 

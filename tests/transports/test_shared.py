@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -263,9 +264,10 @@ def eventually(true: Callable[[], Any], within_s: float = WAIT_S) -> None:
 def site(tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "server").mkdir()
     server = Server(tmp_path / "server")
-    site = Site(server, tmp_path / "links")
-    yield site
-    site.close()
+    with tempfile.TemporaryDirectory(prefix="links-") as short:  # the path of a socket has at most 107 bytes
+        site = Site(server, Path(short) / "links")
+        yield site
+        site.close()
     server.close()
 
 
@@ -624,11 +626,11 @@ def test_nobody_else_can_enter(site: Site) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
-def test_another_user_is_refused_even_where_the_folder_is_open(site: Site, tmp_path: Path) -> None:
+def test_another_user_is_refused_even_where_the_folder_is_open(site: Site) -> None:
     site.run(sh("true"))
     nobody = pwd.getpwnam("nobody").pw_uid
     place = place_of(site.connection, site.folder)
-    mine = tmp_path
+    mine = site.folder.parent
     while mine != mine.parent and mine != Path("/tmp"):
         mine.chmod(0o755)
         mine = mine.parent
@@ -719,10 +721,10 @@ def test_a_connection_is_shared_only_where_there_is_a_folder_and_nobody_objects(
         transport_for({**ssh, "share": "soon"}, share_folder=tmp_path)
 
 
-def test_links_lists_what_is_open_and_closes_it(site: Site, tmp_path: Path) -> None:
+def test_links_lists_what_is_open_and_closes_it(site: Site) -> None:
     site.run(sh("true"))
     pid = site.broker()
-    environ = {**os.environ, "ADAPTER_STATE": str(tmp_path)}
+    environ = {**os.environ, "ADAPTER_STATE": str(site.folder.parent)}
 
     def links(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "adapter", "links", *words]

@@ -22,7 +22,7 @@ from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
 from adapter.core.task import Resources
 from adapter.core.template import Template
-from adapter.errors import AdapterError, CompletedCommand, ConfigError, TaskError
+from adapter.errors import AdapterError, CannotSimulate, CompletedCommand, TaskError
 from adapter.testkit.simulate.answers import Form, RowText, row_texts
 from adapter.testkit.simulate.calls import Recorder
 from adapter.testkit.simulate.text import Slot, filled, fitting, joined, number_in
@@ -57,10 +57,6 @@ _MEANS: dict[str, list[tuple[State, Reason | None]]] = {
 """What may be said of it, the best first; what comes later leaves more to the exit file."""
 _UNHEARD = ("UNHEARD_OF", "UNHEARDOF", "unheard_of", "unheardof", "QQQ", "qqq", "qq", "9999", "~")
 _ENCODED = {"plain": "3", "code_signal": "3:0", "wait_status": "768", "plus_128": "3", "plus_256": "3"}
-
-
-class CannotSimulate(ConfigError):
-    """The file does not say enough to make a scheduler of it."""
 
 
 @dataclass(slots=True)
