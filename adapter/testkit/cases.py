@@ -223,8 +223,13 @@ def _texts() -> list[Case]:
             about="both come back, each by itself",
             tasks=(_sh("echo out; echo err >&2"),),
             expect=_printed("out\n", "err\n"),
+            needs=_streams_are_apart,
         ),
     ]
+
+
+def _streams_are_apart(backend: Backend) -> str | None:
+    return "it keeps both streams as one (`logs.together`)" if backend.logs_together else None
 
 
 def _files(context: Context) -> list[Case]:
@@ -311,6 +316,7 @@ def _told() -> list[Case]:
             about=f"the clock of the machine that runs the job is within {MOST_SKEW_S} s of the target's",
             tasks=(_sh("date +%s; uname -n >&2"),),
             expect=_clocks_agree,
+            needs=_streams_are_apart,
         ),
         Case(
             name="time used", about="wall time and CPU seconds are known", tasks=(_sh(work),), expect=_times_are_known

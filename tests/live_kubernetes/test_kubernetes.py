@@ -31,10 +31,9 @@ VALUES = {"image_pull_policy": "Never", "host_network": True, "grace_seconds": 2
 # What Kubernetes, or this template, does not have; the table says so.
 NOT_HERE = {
     "bad queue", "held", "inputs and outputs", "shared workspace", "standard input", "memory used", "time used",
+    "stdout and stderr", "clock",
 }  # fmt: skip
-# Kubernetes keeps both streams as one; 1.20 has no arrays that outlive a failure. The case of
-# the clock writes to both streams too.
-UNLIKE = {"stdout and stderr", "array", "clock"}
+UNLIKE = {"array"}  # 1.20 has no arrays that outlive a failure
 
 pytestmark = pytest.mark.live
 
