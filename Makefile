@@ -25,7 +25,7 @@ test-live: .venv/dev ## install and start real schedulers (root, Debian), then t
 	@test "$$(id -u)" = 0 || { echo "ERROR: make test-live starts daemons and must run as root" >&2; exit 1; }
 	@grep -qs '^ID=debian$$' /etc/os-release || { echo "ERROR: make test-live installs Debian's packages; this is not Debian" >&2; exit 1; }
 	tests/live/services/up
-	PATH="$(BIN):$$PATH" ADAPTER_LIVE=1 $(BIN)/pytest -ra -n 2 --dist loadgroup -m live tests/live
+	PATH="$(BIN):$$PATH" ADAPTER_LIVE=1 tests/live/run $(BIN)/pytest
 
 test-live-kubernetes: .venv/dev ## build (five minutes) and start a real Kubernetes (root, Debian), then test against it
 	@test "$$(id -u)" = 0 || { echo "ERROR: make test-live-kubernetes starts daemons and must run as root" >&2; exit 1; }

@@ -17,24 +17,10 @@ import pytest
 SERVICES = Path(__file__).parent / "services"
 
 
-# Two workers share the tests: what touches the SSH servers or the accounting of Slurm stays together, in order.
-APART = {
-    "test_docker",
-    "test_podman",
-    "test_swarm",
-    "test_apptainer",
-    "test_tes",
-    "test_aws_batch",
-    "test_new_scheduler",
-}
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.live)
-            item.add_marker(pytest.mark.xdist_group("containers" if item.path.stem in APART else "schedulers"))
 
 
 def lacking(what: str) -> None:
