@@ -157,7 +157,8 @@ def find_captures(name: str, lineage: Sequence[str], provenance: Provenance, ext
     for owner, place in folders_for(name, lineage, provenance):
         if place.is_dir():
             _read(found, place, inherited_from=None if owner == name else owner)
-            break
+            if found.folders[-1].captures or not found.folders[-1].goldens:
+                break  # a folder with nothing but goldens is no answer to whose captures are meant
     for folder in extra:
         if folder.is_dir():
             _read(found, folder, inherited_from=None)

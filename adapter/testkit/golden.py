@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from adapter.core.array import as_array, element_id, render_array
 from adapter.core.job import Job
 from adapter.core.render import placed, render_command, render_job
 from adapter.core.task import Resources, Step, Task
-from adapter.testkit.subject import is_shell
+from adapter.testkit.subject import Subject, is_shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,9 @@ _RUN, _WORKSPACE = "RUN", "/WORKSPACE"
 
 def more(backend: Backend) -> str:
     """Return what ``adapter render`` cannot show of one task: two jobs at once, jobs that wait, an array, patience."""
-    return "".join(f"==== {title}\n{text.rstrip()}\n\n" for title, text in _sections(backend))
+    return "".join(
+        f"==== {title}\n{text.rstrip()}\n\n" for title, text in (*_sections(backend), *_in_versions(backend))
+    )
 
 
 def _sections(backend: Backend) -> Iterator[tuple[str, str]]:
@@ -40,6 +43,15 @@ def _sections(backend: Backend) -> Iterator[tuple[str, str]]:
     if backend.array is not None:
         yield from _array(backend)
     yield "bounds", "\n".join(_bounds(backend))
+
+
+def _in_versions(backend: Backend) -> Iterator[tuple[str, str]]:
+    """What is written otherwise for other versions."""
+    now = "".join(f"{title}\n{text}\n" for title, text in _sections(backend)).splitlines()
+    for words, variant in Subject(backend).variants()[1:]:
+        then = "".join(f"{title}\n{text}\n" for title, text in _sections(variant)).splitlines()
+        lines = [line for line in difflib.ndiff(now, then) if line.startswith(("+ ", "- "))]
+        yield f"what is otherwise{words}", "\n".join(lines) or "nothing of this"
 
 
 def _job(backend: Backend, index: int) -> Job:

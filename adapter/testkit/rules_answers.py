@@ -52,13 +52,38 @@ def job_id(subject: Subject) -> Outcome:
             problems.append(f"{capture.file}: {why}")
         elif came != expected:
             problems.append(f"{capture.file}: it reads {came!r}, expected {expected or 'no id'}")
+        elif came is not None:
+            problems += _quoted_ids(backend, capture, came)
     return outcome_of(problems) if tried else not_applicable("no submit capture")
+
+
+def _quoted_ids(backend: Backend, capture: Capture, came: str) -> Iterator[str]:
+    """Lines that speak of another job, beside the answer: what is read of them would make the answer ambiguous."""
+    if isinstance(backend.submit.job_id, JsonRows):
+        return
+    is_stdout = came in capture.stdout
+    text = capture.stdout if is_stdout else capture.stderr
+    line = next((line for line in text.splitlines() if came in line), "")
+    other = line.replace(came, re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), came), 1)
+    quoted = [f"note: {other}"]
+    if line.strip() == came:
+        quoted.append(f"{other} is the number of jobs that wait")
+    for words in quoted if other != line else ():
+        noisy = f"{words}\n{text}"
+        answer = replace(capture.completed, **{"stdout" if is_stdout else "stderr": noisy})
+        try:
+            read = parse_job_id(backend.submit.job_id, answer)
+        except OutputError as error:
+            read = str(error)
+        if read != came:
+            yield f"{capture.file}: a line before the answer, {words!r}, is taken for an answer"
 
 
 def states(subject: Subject) -> Outcome:
     """Every state in the captures is mapped to one of ours."""
     problems = []
     tried = False
+    ends: dict[str, set[str]] = {}
     for backend, capture in subject.of("monitor", "result"):
         spec: QuerySpec | None = getattr(backend, capture.action)
         answer = parse_query(spec, backend, capture.completed, capture.asked) if spec else None
@@ -67,7 +92,21 @@ def states(subject: Subject) -> Outcome:
             meant = capture.jobs.get(seen.job_id, {}).get("state") == "unknown"
             if seen.state is State.UNKNOWN and not meant:
                 problems.append(f"{seen.native_state!r} is not in {capture.action}.states ({capture.file})")
+            if seen.state is State.SUCCEEDED and seen.job_id in capture.jobs:
+                expected = capture.jobs[seen.job_id].get("state", "succeeded")
+                ends.setdefault(repr(seen.native_state), set()).add(expected)
+    problems += [f"{word} means success, and is seen with failed jobs only" for word in _never_good(ends)]
     return outcome_of(list(dict.fromkeys(problems))) if tried else not_applicable("no capture shows a job's state")
+
+
+def _never_good(ends: dict[str, set[str]]) -> list[str]:
+    """The words for success that are seen with failed jobs only, where another word is seen with those that succeeded.
+
+    One word may well mean "ended", whatever the exit code; but then there is no second one.
+    """
+    if not any(seen == {"succeeded"} for seen in ends.values()):
+        return []
+    return [word for word, seen in ends.items() if "succeeded" not in seen]
 
 
 def endings(subject: Subject) -> Outcome:
@@ -164,16 +203,34 @@ def banner(subject: Subject) -> Outcome:
     return _tampered(subject, _with_banner)
 
 
-def _with_banner(_: Backend, capture: Capture) -> Iterator[CompletedCommand]:
+def _with_banner(backend: Backend, capture: Capture) -> Iterator[CompletedCommand]:
     completed = capture.completed
     text = (
         "\n*** Welcome to login1 ***\nLast login: Mon Jan 15 10:00:00 2024 from 192.0.2.7\n"
         f"  note: job {capture.asked[0]} was moved, 3 jobs are running | queue: open\n\n"
     )
     end = "" if completed.stdout.endswith("\n") or not completed.stdout else "\n"
-    yield replace(completed, stdout=text + completed.stdout)
+    # A row that somebody quotes, with another job's id in it, is no row.
+    quoted = "".join(f"note: {row}\n" for row in _misleading_rows(backend.monitor, capture))
+    yield replace(completed, stdout=quoted + text + completed.stdout)
     yield replace(completed, stdout=completed.stdout + end + text)
     yield replace(completed, stderr=text + completed.stderr)
+
+
+def _misleading_rows(spec: QuerySpec, capture: Capture) -> list[str]:
+    """The lines of an answer that name a job, each with the next one's id: to read them changes what is known."""
+    lines = capture.stdout.splitlines()
+    match spec.grammar:
+        case Lines(pattern=pattern):
+            rows = [(line, match["job_id"]) for line in lines if (match := pattern.search(line))]
+        case Records(fields=fields, begin=begin):
+            named = [line for line in lines if begin.search(line)]
+            rows = [(line, match[1]) for line in named if (match := fields["job_id"].search(line)) and match[1]]
+        case _:
+            rows = []
+    ids = list(dict.fromkeys([*(one for _, one in rows), *capture.asked]))
+    after = dict(zip(ids, [*ids[1:], *ids[:1]], strict=True))
+    return [line.replace(one, after[one], 1) for line, one in rows]
 
 
 def bytes_not_utf8(subject: Subject) -> Outcome:
@@ -300,7 +357,25 @@ def find(subject: Subject) -> Outcome:
         for backend, capture in shown
         if (wrong := replay(backend, replace(capture, version=None)))
     ]
+    for backend, capture in shown:
+        quoted = "".join(f"note: {row}\n" for row in _misleading_finds(backend, capture))
+        noisy = replace(capture, version=None, stdout=quoted + capture.stdout)
+        if quoted and not problems and (wrong := replay(backend, noisy)):
+            problems.append(f"{capture.file}, with a line before it that quotes one of its lines: {wrong[0]}")
     return outcome_of(problems)
+
+
+def _misleading_finds(backend: Backend, capture: Capture) -> list[str]:
+    """The lines of an answer that show a token, each with another id."""
+    found = capture.expect.get("found", {}).values()
+    if backend.find is None or isinstance(backend.find.grammar, JsonRows):
+        return []
+    return [
+        line.replace(one, re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), one), 1)
+        for line in capture.stdout.splitlines()
+        for one in found
+        if one in line
+    ]
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.render import function_text, job_values, render_job
-from adapter.core.task import RESOURCE_FIELDS, Resources
+from adapter.core.rows import JsonRows
+from adapter.core.specs import LogSpec
+from adapter.core.task import RESOURCE_FIELDS, Resources, Step
 from adapter.core.template import Template
 from adapter.errors import RenderError, TaskError, UnsupportedResource
 from adapter.testkit.shelltext import Place, places
@@ -113,6 +116,9 @@ def _hostile_ids(backend: Backend) -> Iterator[str]:
         yield from _acted_upon(name, about(backend, spec, ids, directory), value)
     if text := finding(backend, [value("token")]):
         yield from _acted_upon("find", text, value)
+    for stream, spec in backend.logs.items():
+        if isinstance(spec, LogSpec):
+            yield from _acted_upon(f"logs.{stream}", about(backend, spec, ids, directory), value)
 
 
 def shell(subject: Subject) -> Outcome:
@@ -398,11 +404,13 @@ def logs(subject: Subject) -> Outcome:
                 path = _log_path(backend, spec)
                 if path not in text:
                     problems.append(f"logs.{stream} is {path}, which the job never writes{words}")
+                elif " " not in _log_path(backend, spec, "/scratch/a b"):
+                    problems.append(f"logs.{stream} is cut where a blank stands in the path{words}")
     return outcome_of(problems) if tried else not_applicable("no log is a file that a script writes")
 
 
-def _log_path(backend: Backend, spec: Template) -> str:
-    values = job_values(backend, job_of(plain_task(backend)), WORKSPACE)
+def _log_path(backend: Backend, spec: Template, workspace: str = WORKSPACE) -> str:
+    values = job_values(backend, job_of(plain_task(backend), workspace), workspace)
     return shlex.split(spec.render(values))[0]
 
 
@@ -415,6 +423,47 @@ def submits(subject: Subject) -> Outcome:
         if f"{job.directory}/script" not in rendered.submit:
             problems.append(f"submit does not name the job's script{words}")
     return outcome_of(problems)
+
+
+def prologue(subject: Subject) -> Outcome:
+    """The lines of a prologue stand in the job's script, before its steps."""
+    problems = []
+    if not is_shell(subject.backend):
+        return not_applicable("no shell reads what is handed over")
+    for words, backend in subject.variants():
+        script = render_job(replace(backend, prologue=("load a-module",)), job_of(_marked(backend)), WORKSPACE).script
+        lines = [line.strip() for line in script.splitlines()]
+        if "load a-module" not in lines or not any("a-step" in line for line in lines):
+            problems.append(f"a line of a prologue is not in the script{words}")
+        elif lines.index("load a-module") > next(at for at, line in enumerate(lines) if "a-step" in line):
+            problems.append(f"a line of a prologue stands after the steps{words}")
+    return outcome_of(problems)
+
+
+def _marked(backend: Backend) -> Task:
+    return replace(plain_task(backend), name="marked", steps=(Step(argv=("a-step",)),))
+
+
+def values(subject: Subject) -> Outcome:
+    """Every value of the file is used: one that nothing uses is misspelt, or what used it is gone."""
+    document = subject.backend.document
+    named = document.get("values") or {}
+    if not named:
+        return not_applicable("the file has no values")
+    used = json.dumps({key: part for key, part in document.items() if key not in {"values", "name", "summary"}})
+    unused = [name for name in named if not re.search(rf"\b{re.escape(name)}\b", used)]
+    return outcome_of([f"values.{name} is used by nothing" for name in unused])
+
+
+def pages(subject: Subject) -> Outcome:
+    """A command that can ask for a further page is told by the answer where it begins."""
+    problems = []
+    specs = {"monitor": subject.backend.monitor, "result": subject.backend.result, "find": subject.backend.find}
+    asking = {name: spec for name, spec in specs.items() if spec is not None and "next" in spec.variables}
+    for name, spec in asking.items():
+        if not isinstance(spec.grammar, JsonRows) or spec.grammar.next is None:
+            problems.append(f"{name} asks for further pages with `next`, and {name}.json reads none")
+    return outcome_of(problems) if asking else not_applicable("no command asks for further pages")
 
 
 def exit_file(backend: Backend) -> bool:

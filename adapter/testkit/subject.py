@@ -90,7 +90,19 @@ class Subject:
 def _version_in(condition: str) -> str:
     """Return a version for which *condition* holds."""
     version = re.sub(r"[^\d.]", "", condition)
-    return {"<": "0", ">": f"{version}.1"}.get(condition.strip(" '" + version), version)
+    return {"<": _before(version), ">": f"{version}.1"}.get(condition.strip(" '" + version), version)
+
+
+def _before(version: str) -> str:
+    """Return a version that is just before *version*.
+
+    >>> _before("10"), _before("21.08"), _before("3.0")
+    ('9.999', '21.7.999', '2.999')
+    """
+    parts = [int(part) for part in version.split(".")]
+    while len(parts) > 1 and parts[-1] == 0:
+        parts.pop()
+    return ".".join(map(str, [*parts[:-1], max(parts[-1] - 1, 0), 999]))
 
 
 # ---- jobs to render ----------------------------------------------------------------------------------------------

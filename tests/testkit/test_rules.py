@@ -12,6 +12,8 @@ from adapter.testkit.capture import Capture
 from adapter.testkit.rules import FILE_RULES, RULES, check, check_file, sentence
 from adapter.testkit.subject import Status, Subject
 
+from tests.core.samples import shipped_document
+
 from .samples import captures, toy
 
 RECORDS = {
@@ -59,7 +61,8 @@ def broken(over: dict[str, Any], given: tuple[Capture, ...]) -> set[str]:
 
 
 def test_a_sound_backend_with_captures_keeps_every_rule() -> None:
-    assert {name: why for name, (status, why) in results({}, captures()).items() if status is not Status.OK} == {}
+    told = {name: why for name, (status, why) in results({}, captures()).items() if status is not Status.OK}
+    assert told == {"pages": "no command asks for further pages"}
 
 
 READS_JSON = {"row": None, "json": {"rows": "jobs", "job_id": "id", "state": "state"}}
@@ -73,6 +76,7 @@ def test_answers_in_records_and_in_json_keep_every_rule_too(over: dict[str, Any]
     assert found["unreadable line"] == found["unknown state"] == (Status.OK, "")
 
 
+SCRIPT = shipped_document("batch")["script"]
 NAMED_STATES = r"^(?P<job_id>\d+)\|(?P<state>[QRDTK])\|(?P<exit_code>\d*)\|(?P<wall>[\d:]*)$"
 BREAKS = [
     pytest.param("quoting", {"directives": {"options": {"name": "--name={{ name | raw }}"}}}, id="a directive is raw"),
@@ -113,6 +117,18 @@ BREAKS = [
     pytest.param("finished ids", {"errors": {"gone": ["has ended already"]}}, id="unknown ids are not known"),
     pytest.param("kill of a finished job", {"errors": {"gone": ["no such job"]}}, id="ended jobs are not known"),
     pytest.param("find", {"find": {"row": r"^(?P<job_id>\d+) mark=(?P<token>\S+)$"}}, id="another form"),
+    pytest.param("find", {"find": {"row": r"(?P<job_id>\d+) token=(?P<token>\S+)$"}}, id="a quoted line is a find"),
+    pytest.param("job id", {"submit": {"job_id": r"accepted (?P<job_id>\d+)$"}}, id="a quoted line is an answer"),
+    pytest.param("empty answer", {"monitor": {"absent": {"gone_after": 0}}}, id="lost at once"),
+    pytest.param("logs", {"logs": {"stdout": "{{ stdout | raw }}"}}, id="a raw path of a log"),
+    pytest.param("quoting", {"logs": {"stdout": {"command": "toy-log {{ job_id | raw }}"}}}, id="a raw id for a log"),
+    pytest.param("prologue", {"script": SCRIPT.replace("{{ line | raw }}", ":")}, id="a prologue that goes nowhere"),
+    pytest.param("values", {"values": {"acount": "m1234"}}, id="a misspelt value"),
+    pytest.param(
+        "pages",
+        {"monitor": {"command": "toy-list {{ options }} {{ job_ids | words }}", "options": {"next": "-p {{ next }}"}}},
+        id="pages that nobody counts",
+    ),
 ]
 
 
@@ -202,14 +218,14 @@ def test_an_exit_code_that_nobody_named_is_no_answer() -> None:
 def test_an_old_version_is_looked_at_too() -> None:
     use = {"kill": {"command": "toy-kill --newest {{ job_id | length }}"}}
     status, why = results({"when": [{"version": "< 2", "use": use}]}, captures())["kill"]
-    assert (status, why) == (Status.FAILED, "kill does not name the job (version 0)")
+    assert (status, why) == (Status.FAILED, "kill does not name the job (version 1.999)")
 
 
 def test_without_captures_the_rules_about_answers_say_that_there_is_nothing_to_try() -> None:
     found = results({}, ())
     assert {name for name, (status, _) in found.items() if status is Status.NOT_APPLICABLE} == {
         "token", "job id", "states", "unknown state", "unreadable line", "banner", "not UTF-8", "finished ids",
-        "kill of a finished job", "find",
+        "kill of a finished job", "find", "pages",
     } - {"token" if found["token"][0] is Status.OK else ""}  # fmt: skip
     assert all(why for status, why in found.values() if status is Status.NOT_APPLICABLE)
 
