@@ -175,6 +175,7 @@ def test_an_input_that_a_thousand_tasks_share_travels_once_and_is_kept_once(
 # --- delay ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quiet
 def test_500_jobs_behind_a_long_wire_take_at_most_half_as_long_again(capsys: pytest.CaptureFixture[str]) -> None:
     """The delays are those of a round trip: 25 and 100 ms are added in each direction."""
     ssh_site()
