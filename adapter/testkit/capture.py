@@ -157,8 +157,10 @@ def find_captures(name: str, lineage: Sequence[str], provenance: Provenance, ext
     for owner, place in folders_for(name, lineage, provenance):
         if place.is_dir():
             _read(found, place, inherited_from=None if owner == name else owner)
-            if found.folders[-1].captures or not found.folders[-1].goldens:
-                break  # a folder with nothing but goldens is no answer to whose captures are meant
+            if found.folders[-1].captures or not (place / GOLDENS).is_dir():
+                break
+            if owner != name:  # a folder with nothing but goldens does not say whose captures are meant
+                found.folders.pop()
     for folder in extra:
         if folder.is_dir():
             _read(found, folder, inherited_from=None)

@@ -359,16 +359,19 @@ def find(subject: Subject) -> Outcome:
     ]
     for backend, capture in shown:
         quoted = "".join(f"note: {row}\n" for row in _misleading_finds(backend, capture))
-        noisy = replace(capture, version=None, stdout=quoted + capture.stdout)
-        if quoted and not problems and (wrong := replay(backend, noisy)):
-            problems.append(f"{capture.file}, with a line before it that quotes one of its lines: {wrong[0]}")
+        noisy = [quoted + capture.stdout, f"{capture.stdout.rstrip()}\n{quoted}"] if quoted and not problems else []
+        problems += [
+            f"{capture.file}, with a line beside it that quotes one of its lines: {wrong[0]}"
+            for text in noisy
+            if (wrong := replay(backend, replace(capture, version=None, stdout=text)))
+        ]
     return outcome_of(problems)
 
 
 def _misleading_finds(backend: Backend, capture: Capture) -> list[str]:
     """The lines of an answer that show a token, each with another id."""
     found = capture.expect.get("found", {}).values()
-    if backend.find is None or isinstance(backend.find.grammar, JsonRows):
+    if backend.find is None or not isinstance(backend.find.grammar, Lines):
         return []
     return [
         line.replace(one, re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), one), 1)

@@ -101,7 +101,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Job, str]
         pytest.param("two steps", State.FAILED, Reason.EXIT_CODE, 4, id="two steps in one container"),
         pytest.param("after success", State.SUCCEEDED, None, 0, id="after a success"),
         # AWS says "Dependent Job failed" besides, which is the reason "dependency"; moto says nothing.
-        pytest.param("after failure", State.FAILED, None, None, id="after a failure"),
+        pytest.param("after failure", State.FAILED, Reason.DEPENDENCY, None, id="after a failure"),
         pytest.param("no such queue", State.FAILED, Reason.SUBMIT_REFUSED, None, id="a refused submit"),
     ],
 )
