@@ -288,7 +288,8 @@ class Executor:
             submit_again_s = await self._submitter.submit(now)
             if self._submitter.is_full:
                 await self._book.notify()
-            poll_again_s = await self._poller.poll(self._book.clock.now())
+            more = submit_again_s == 0
+            poll_again_s = await self._poller.poll(self._book.clock.now(), more_to_submit=more)
             await self._collector.collect()
         except AuthenticationError:
             raise

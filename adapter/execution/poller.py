@@ -25,6 +25,7 @@ NEVER_S = 3600.0
 _SLOWER = 1.5  # how much longer each wait gets while nothing changes
 KILL_AGAIN_S = 5.0
 MOST_KILLS = 5
+SUBMITS_FIRST_S = 10.0
 
 
 class Poller:
@@ -39,9 +40,13 @@ class Poller:
         self._said: set[str] = set()
         self._kill_tries: dict[tuple[str, bool], tuple[int, float]] = {}
         self._known: set[str] = set()
+        self._busy_since: float | None = None
 
-    async def poll(self, now: float) -> float:
-        """Ask about every job that the scheduler has, if it is time; return when to come again, in seconds."""
+    async def poll(self, now: float, *, more_to_submit: bool = False) -> float:
+        """Ask about every job that the scheduler has, if it is time; return when to come again, in seconds.
+
+        While there is *more_to_submit* at once, handing it over goes first, and asking comes only now and then.
+        """
         limits, book = self._book.backend.limits, self._book
         jobs = [job for job in book.mine() if job.job_id is not None and not job.state.is_final]
         if not jobs:
@@ -51,8 +56,12 @@ class Poller:
             self._interval_s = limits.poll_min_s
             self._next_at = min(self._next_at, now + limits.poll_min_s) if self._known else now + limits.poll_min_s
         self._known = keys
+        self._busy_since = (self._busy_since or now) if more_to_submit else None
+        if self._busy_since is not None and now - self._busy_since < SUBMITS_FIRST_S:
+            return 0.0
         if now < self._next_at:
             return self._next_at - now
+        self._busy_since = None
         return await self.ask(jobs)
 
     async def ask(self, jobs: Sequence[Job]) -> float:
