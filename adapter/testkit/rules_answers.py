@@ -70,7 +70,8 @@ def _quoted_ids(backend: Backend, capture: Capture, came: str) -> Iterator[str]:
         quoted.append(f"{other} is the number of jobs that wait")
     for words in quoted if other != line else ():
         noisy = f"{words}\n{text}"
-        answer = replace(capture.completed, **{"stdout" if is_stdout else "stderr": noisy})
+        said = capture.completed
+        answer = replace(said, stdout=noisy) if is_stdout else replace(said, stderr=noisy)
         try:
             read = parse_job_id(backend.submit.job_id, answer)
         except OutputError as error:

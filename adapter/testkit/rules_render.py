@@ -95,6 +95,9 @@ def _directive_lines(backend: Backend, script: str) -> list[str]:
     return [line.removeprefix(prefix) for line in script.splitlines() if prefix and line.startswith(prefix)]
 
 
+_HEREDOC_BODY = re.compile(r"<<-?[ ]*'(?P<word>\w+)'[^\n]*\n(?P<body>.*?)\n(?P=word)(?=\n|$)", re.DOTALL)
+
+
 def _acted_upon(where: str, text: str, value: Hostile) -> Iterator[str]:
     """Which hostile values stand in *text* so that a shell would act upon them."""
     seen = places(text)
@@ -104,6 +107,8 @@ def _acted_upon(where: str, text: str, value: Hostile) -> Iterator[str]:
             if found:
                 yield f"the {label} stands {min(found)} in {where}: a shell would act upon it"
                 break
+    for inner in _HEREDOC_BODY.finditer(text):  # values are written as words for a shell: one reads them there too
+        yield from _acted_upon(f"{where}, in a here-document", inner["body"], value)
     if why := shell_refusal(text):
         yield f"with hostile values sh cannot read {where}: {why}"
 
@@ -116,9 +121,9 @@ def _hostile_ids(backend: Backend) -> Iterator[str]:
         yield from _acted_upon(name, about(backend, spec, ids, directory), value)
     if text := finding(backend, [value("token")]):
         yield from _acted_upon("find", text, value)
-    for stream, spec in backend.logs.items():
-        if isinstance(spec, LogSpec):
-            yield from _acted_upon(f"logs.{stream}", about(backend, spec, ids, directory), value)
+    for stream, log in backend.logs.items():
+        if isinstance(log, LogSpec):
+            yield from _acted_upon(f"logs.{stream}", about(backend, log, ids, directory), value)
 
 
 def shell(subject: Subject) -> Outcome:

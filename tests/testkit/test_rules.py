@@ -11,7 +11,6 @@ from adapter.errors import Problem
 from adapter.testkit.capture import Capture
 from adapter.testkit.rules import FILE_RULES, RULES, check, check_file, sentence
 from adapter.testkit.subject import Status, Subject
-
 from tests.core.samples import shipped_document
 
 from .samples import captures, toy
@@ -85,6 +84,15 @@ BREAKS = [
     pytest.param("quoting", {"submit": {"command": "toy-submit {{ options }} {{ script | raw }}"}}, id="a raw path"),
     pytest.param("quoting", {"kill": {"command": "toy-kill {{ job_ids | join(' ') | raw }}"}}, id="raw ids"),
     pytest.param("quoting", {"find": {"command": 'toy-list --mine "{{ tokens | join(",") }}"'}}, id="a quoted token"),
+    pytest.param(
+        "quoting",
+        {
+            "submit": {
+                "command": "toy-submit {{ options }} <<'JOB'\ncd {{ job_directory | raw }}\nsh {{ script }}\nJOB\n"
+            }
+        },
+        id="a raw path in a here-document",
+    ),
     pytest.param("shell", {"submit": {"options": {"gpu": "--gpu={{ gpu }} ("}}}, id="an open bracket"),
     pytest.param("submit", {"submit": {"command": "toy-submit {{ options }} other"}}, id="another script"),
     pytest.param("resources", {"submit": {"options": {"gpu": "--gpu"}}}, id="the number of gpus is dropped"),

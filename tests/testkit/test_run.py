@@ -150,3 +150,56 @@ def test_a_backend_that_does_not_exist_is_wrong_usage(adapter: Shell) -> None:
     done = adapter("test", "slrum")
     assert done.returncode == 2
     assert "did you mean 'slurm'?" in done.stderr
+
+
+def _golden(site: Path, expected: str) -> None:
+    folder = site / "captures" / "toy" / "render"
+    folder.mkdir(exist_ok=True)
+    (folder / "hello.yaml").write_text("name: hello\ncommand: echo hello\n", encoding="utf-8")
+    (folder / "hello.txt").write_text(expected, encoding="utf-8")
+
+
+ENDS = "...\n==== submit\ntoy-submit ~/.adapter/RUN/0001-hello/script\n...\n==== kill\ntoy-kill JOB_ID\n...\n"
+
+
+def test_a_line_of_dots_in_a_golden_stands_for_any_lines(adapter: Shell, site: Path) -> None:
+    _golden(site, ENDS)
+    assert adapter("test", "./toy.yaml").returncode == 0
+    _golden(site, ENDS.replace("toy-kill JOB_ID", "toy-kill ID"))
+    done = adapter("test", "./toy.yaml")
+    assert done.returncode == 1
+    assert "line 6: 'toy-kill ID' does not stand where it is expected" in done.stdout
+    _golden(site, ENDS.removesuffix("...\n"))
+    assert adapter("test", "./toy.yaml").returncode == 1
+
+
+def test_a_golden_may_show_what_one_task_cannot(adapter: Shell, site: Path) -> None:
+    _golden(site, "...\n")
+    further = site / "captures" / "toy" / "render" / "hello.more.txt"
+    further.write_text("...\n==== kill of two jobs\ntoy-kill ID-1 ID-2\n...\n", encoding="utf-8")
+    assert adapter("test", "./toy.yaml").returncode == 0
+    further.write_text("...\n==== kill of two jobs\ntoy-kill ID-1,ID-2\n...\n", encoding="utf-8")
+    assert adapter("test", "./toy.yaml").returncode == 1
+
+
+def test_goldens_are_not_inherited_and_hide_no_inherited_captures(adapter: Shell, site: Path) -> None:
+    _golden(site, "only toy is rendered so\n")
+    (site / "mine.yaml").write_text("format: 1\nname: mine\nextends: ./toy.yaml\n", encoding="utf-8")
+    own = site / "captures" / "mine" / "render"
+    own.mkdir(parents=True)
+    (own / "hello.yaml").write_text("name: hello\ncommand: echo hello\n", encoding="utf-8")
+    (own / "hello.txt").write_text(ENDS, encoding="utf-8")
+    done = adapter("test", "./mine.yaml")
+    assert done.returncode == 0, done.stdout
+    assert "mine has no captures of its own: those of toy are replayed" in done.stdout
+
+
+def test_a_shipped_file_finds_its_captures_however_its_path_is_written(adapter: Shell) -> None:
+    templates = Path(__file__).parents[2] / "templates"
+    (adapter.folder / "there").symlink_to(templates)
+    for path in ("there/at.yaml", str(templates / "at.yaml")):
+        done = adapter("test", path, "--json")
+        rows = json.loads(done.stdout)[0]["rows"]
+        assert sum(row["kind"] == "capture" for row in rows) == len(
+            list((templates / "../tests/captures/at").glob("*.yaml"))
+        )
