@@ -288,7 +288,7 @@ class Executor:
             submit_again_s = await self._submitter.submit(now)
             if self._submitter.is_full:
                 await self._book.notify()
-            more = submit_again_s == 0
+            more = submit_again_s == 0 and self._submitter.has_more(self._book.clock.now())
             poll_again_s = await self._poller.poll(self._book.clock.now(), more_to_submit=more)
             await self._collector.collect()
         except AuthenticationError:

@@ -108,6 +108,11 @@ class Submitter:
             left if len(left) == len(group) or spec is None else as_array(left, spec) for group, left in kept if left
         ]
 
+    def has_more(self, now: float) -> bool:
+        """Whether there are jobs that nobody refused and that were not handed over yet."""
+        waiting = any(job.state is State.WAITING and not job.submit_began for job in self._book.mine())
+        return waiting and now >= self._not_before
+
     async def _in_turn(self, waiting: Sequence[Job]) -> list[Job]:
         """Return the jobs whose turn it is; one that waits for what will never come ends here."""
         book = self._book

@@ -39,7 +39,7 @@ EVERYTHING = {
         cpu=0.5, ram_bytes=GIB, disk_bytes=40 * GIB, gpu=1, walltime_s=90, priority=3, preemptible=True
     ),
     "azure-batch": Resources(cpu=2, walltime_s=5400),
-    "nomad": Resources(cpu=2, ram_bytes=GIB, ram_limit_bytes=2 * GIB, disk_bytes=GIB, gpu=1, priority=60),
+    "nomad": Resources(cpu=2, ram_bytes=GIB, ram_limit_bytes=2 * GIB, disk_bytes=GIB, gpu=1, priority=10),
 }
 AFTER = ("aws-batch", "azure-batch")
 ARRAYS = ("aws-batch", "kubernetes")
