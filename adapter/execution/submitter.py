@@ -87,6 +87,8 @@ class Submitter:
         try:
             good = {job.key for job in await self._put_inputs(batch)}
             groups = self._whole(groups, good)
+            counted_anew = [job for group in groups for job in group if job != book.jobs[job.key]]
+            await book.update(*counted_anew)  # the intent, as it now is
             answers = await book.site.submit(groups) if groups else []
         except ConnectError:
             still = [job for job in batch if not book.jobs[job.key].state.is_final]
