@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -182,17 +183,17 @@ class Site:
         problem = None
         for chunk, step in zip(chunks, answers, strict=False):
             answer, trusted = await self._read(spec, chunk, step.completed)
-            if answer is not None and not self._is_noise(answer):
-                trusted = False
-            if answer is None or not trusted:
-                problem = step.completed or _no_answer(commands[0])
-            if answer is not None and any(job.job_id not in answer.observations for job in chunk):
-                unreadable += answer.unreadable  # one of them may be the row that is missing
+            trusted = trusted and answer is not None
+            doubtful = self._doubtful_lines(answer) if answer else ()
             for job in chunk:
                 seen = answer.observations.get(job.job_id or "") if answer else None
                 report = probes[job.key].report if job.key in probes else None
-                known = seen is not None or (answer is not None and trusted)
-                evidence[job.key] = Evidence(answered=known, observation=seen, report=report)
+                absent = trusted and (report is not None or not self._may_be_there(job, doubtful, step.completed))
+                evidence[job.key] = Evidence(answered=seen is not None or absent, observation=seen, report=report)
+            if not trusted or not all(evidence[job.key].answered for job in chunk):
+                problem = step.completed or _no_answer(commands[0])
+            if answer is not None and any(job.job_id not in answer.observations for job in chunk):
+                unreadable += answer.unreadable  # one of them may be the row that is missing
         return Poll(evidence=evidence, probes=probes, unreadable=tuple(unreadable), problem=problem)
 
     async def _read(
@@ -215,14 +216,25 @@ class Site:
             trusted = trusted and page_trusted
         return answer, False
 
-    def _is_noise(self, answer: Answer) -> bool:
-        """Whether the unreadable lines of *answer* mean nothing: they were seen beside rows, or rows are beside them.
+    def _doubtful_lines(self, answer: Answer) -> tuple[str, ...]:
+        """Return the unreadable lines of *answer*, if there is no row beside them and they were never seen beside one.
 
-        An answer of unreadable lines alone may be the row of a job, written in a form that nobody expected.
+        Those may be the rows of jobs, written in a form that nobody expected; the others are noise.
         """
         if answer.observations:
             self._noise.update(answer.unreadable)
-        return bool(answer.observations) or self._noise.issuperset(answer.unreadable)
+            return ()
+        return tuple(line for line in answer.unreadable if line not in self._noise)
+
+    def _may_be_there(self, job: Job, doubtful: Sequence[str], completed: CompletedCommand | None) -> bool:
+        """Whether one of the *doubtful* lines may be the row of *job*.
+
+        A scheduler that says in its own words that something is gone printed its usual lines around that; what does
+        not name the job is not its row then.
+        """
+        if not doubtful or completed is None or classify(self.backend, completed) != "gone":
+            return bool(doubtful)
+        return any(_names(line, job.job_id or "") for line in doubtful)
 
     async def results(self, jobs: Sequence[Job]) -> dict[str, Observation]:
         """Ask accounting about *jobs* that ended; what it does not know, or cannot say, is left out."""
@@ -354,6 +366,11 @@ def _prepare_step(backend: Backend) -> str:
     lines += [f"[ -x {quote(path)} ] || echo missing {quote(path)}" for path in backend.programs.values()]
     lines += [f"command -v {quote(name)} >/dev/null || echo missing {quote(name)}" for name in backend.needs]
     return "\n".join(lines)
+
+
+def _names(line: str, job_id: str) -> bool:
+    """Whether *line* holds *job_id* as a word, or as the first part of a longer name (``7`` in ``7.server``)."""
+    return re.search(rf"(?<![\w.]){re.escape(job_id)}(?!\w)", line) is not None
 
 
 def _chunks(jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:

@@ -12,6 +12,7 @@ from adapter.core.state import Reason, State
 from adapter.core.task import task_from
 from adapter.errors import (
     AuthenticationError,
+    CompletedCommand,
     ConnectError,
     OutcomeUnknown,
     TaskError,
@@ -296,6 +297,39 @@ def test_an_answer_of_unreadable_lines_alone_is_no_answer(journal: Journal) -> N
     story = play(scheduler, journal, tasks(1))
     assert ends(story.jobs) == [DONE]
     assert story.said("unreadable_line") == ["a line of the monitor's answer fits no pattern: '1 : COMPLETED : 0'"]
+
+
+HEADED = "*** soup today ***\nSt Job\n"
+
+
+@pytest.mark.parametrize(
+    ("said_around", "leaves", "end"),
+    [
+        (said(HEADED, "slurm_load_jobs error: Invalid job id specified\n", 1), {1: "exit_code 3\n"}, State.FAILED),
+        (said(HEADED, "", 0), {1: "exit_code 3\n"}, State.FAILED),
+        (said(HEADED, "slurm_load_jobs error: Invalid job id specified\n", 1), {}, State.LOST),
+    ],
+    ids=["gone, exit file", "nothing said, exit file", "gone, no exit file"],
+)
+def test_a_job_forgotten_before_its_first_look_ends_though_the_scheduler_always_prints_a_header(
+    journal: Journal, said_around: CompletedCommand, leaves: dict[int, str], end: State
+) -> None:
+    scheduler = Slurm(path=[None], leaves=leaves)
+
+    def forgetful(command: str) -> CompletedCommand:
+        scheduler.squeue(command)
+        return said_around
+
+    scheduler.transport.rules.insert(0, ("^squeue --noheader", forgetful))
+    story = play(scheduler, journal, tasks(1))
+    assert [job.state for job in story.jobs] == [end]
+
+
+def test_a_line_that_names_the_job_is_not_taken_as_its_absence(journal: Journal) -> None:
+    odd = said("100.server : RUNNING : 0\n", "slurm_load_jobs error: Invalid job id specified\n", 1)
+    story = play(Slurm(monitor=[odd] * 30), journal, tasks(1))
+    assert ends(story.jobs) == [DONE]
+    assert len(story.said("monitor_failed")) == 30
 
 
 def test_garbage_around_the_monitor_s_rows_disturbs_no_job_and_is_told_once_if_a_row_is_missing(
