@@ -32,6 +32,7 @@ python3 jq tar gzip sha256sum md5sum df du diff cmp comm join fold expand column
 """
 ORDINARY = frozenset(_ORDINARY.split())
 """Programs that are no scheduler's: commands have them as they are."""
+_INSTEAD = {"setsid": "true"}  # what begins a session of its own would go on when the command was written down
 
 _RECORDER = """\
 #!{python} -SE
@@ -87,7 +88,7 @@ class Recorder:
         for name in ("bin", "seen"):
             (folder / name).mkdir(parents=True)
         for name in ORDINARY:
-            if (found := shutil.which(name)) is not None:
+            if (found := shutil.which(_INSTEAD.get(name, name))) is not None:
                 (folder / "bin" / name).symlink_to(found)
         self.programs: list[str] = []
         self._add(name for name in backend.needs if name not in ORDINARY)
