@@ -24,6 +24,7 @@ from adapter.core.variables import (
     LAUNCH_VARIABLES,
     SCRIPT_VARIABLES,
     TASK_VARIABLES,
+    WATCH_VARIABLES,
 )
 from adapter.errors import RenderError
 
@@ -76,6 +77,10 @@ DEFAULTS = {
     "array.max_size": "`1000`",
     "limits.arrays": "`false`",
     "find": "none: a submit in doubt ends as `lost`, never repeated",
+    "watch": "none: jobs are only polled",
+    "watch.row": "that of `monitor`",
+    "watch.json": "that of `monitor`",
+    "watch.json.rows": "the whole answer",
     "find.timeout": "`60s`",
     "kill.timeout": "`60s`",
     "kill.max_ids": "`500`",
@@ -414,6 +419,7 @@ def _variables() -> str:
         "In a command that has `options`": COMMAND_VARIABLES,
         "In `monitor`, `result`, `kill`, `kill.escalate` and the commands of `logs`": JOB_ID_VARIABLES,
         "In `find`": FIND_VARIABLES,
+        "In `watch`": WATCH_VARIABLES,
     }
     return "\n\n".join(
         f"{title}:\n\n" + table(["variable", "what it holds"], _grouped(known)) for title, known in parts.items()
@@ -517,6 +523,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "monitor": lambda: _keys("monitor"),
     "result": lambda: _keys("result"),
     "find": lambda: _keys("find"),
+    "watch": lambda: _keys("watch"),
     "kill": lambda: _keys("kill"),
     "logs": lambda: _keys("logs"),
     "errors": lambda: _keys("errors") + "\n\n" + _classes(),

@@ -15,6 +15,7 @@ from adapter.core.specs import (
     Option,
     QuerySpec,
     SubmitSpec,
+    WatchSpec,
     array_from,
     kill_from,
     launch_from,
@@ -22,6 +23,7 @@ from adapter.core.specs import (
     options_from,
     query_from,
     submit_from,
+    watch_from,
 )
 from adapter.core.task import parse_resource
 from adapter.core.template import Condition, PlainTemplate, Template
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ERROR_CLASSES = ("transient", "limit", "auth", "gone", "permanent")
-CAPABILITIES = ("arrays", "dependencies", "images", "gpu", "usage")
+CAPABILITIES = ("arrays", "dependencies", "images", "gpu", "usage", "watch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class Backend:
     directives: tuple[Option, ...] = ()
     result: QuerySpec | None = None
     find: QuerySpec | None = None
+    watch: WatchSpec | None = None
     logs: Mapping[str, Template | LogSpec] = field(default_factory=dict)
     logs_together: bool = False
     launch: LaunchSpec | None = None
@@ -129,12 +132,22 @@ class Backend:
             "images": bool(self.images),
             "gpu": self.is_supported("gpu"),
             "usage": self._script_counts or bool({"wall", "cpu", "user_cpu", "peak_ram"} & read),
+            "watch": bool(self.watch_command("/workspace")),
         }
 
     @property
     def _script_counts(self) -> bool:
         """Whether the job's own wrapper counts what its steps use."""
         return isinstance(self.script, Template) and bool(self.values.get("count_times", True))
+
+    def watch_command(self, workspace: str) -> str:
+        """Return the command that goes on and tells of changes; empty where there is none, or ``values`` ask for none.
+
+        Elsewhere than on this machine there is none: it would take a channel, and be a process on a login node.
+        """
+        if self.watch is None or self.connection.get("kind") != "local":
+            return ""
+        return self.watch.command.render({**self.values, "workspace": workspace}).strip()
 
     def is_supported(self, resource: str) -> bool:
         """Whether this backend has a way to ask for *resource*."""
@@ -188,6 +201,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         result=query_from(_with_states(result, document["monitor"])) if result else None,
         kill=kill_from(document["kill"]),
         find=query_from(document["find"]) if document.get("find") else None,
+        watch=watch_from(document["watch"], document["monitor"]) if document.get("watch") else None,
         logs={stream: log_from(spec) for stream, spec in logs.items() if stream != "together"},
         logs_together=bool(logs.get("together")),
         launch=launch,

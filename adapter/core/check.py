@@ -30,6 +30,7 @@ from adapter.core.variables import (
     LAUNCH_VARIABLES,
     SCRIPT_VARIABLES,
     TASK_VARIABLES,
+    WATCH_VARIABLES,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _templates(document: Mapping[str, Any]) -> Iterator[Finding]:
         (("kill",), ids),
         (("kill", "escalate"), ids),
         (("find",), {*FIND_VARIABLES, *own}),
+        (("watch",), {*WATCH_VARIABLES, *own}),
         (("version",), own),
         (("launch",), {*job, *LAUNCH_VARIABLES}),
         (("logs", "stdout"), ids),
@@ -176,7 +178,7 @@ def _secrets(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 _COMMANDS: tuple[KeyPath, ...] = (
-    ("submit",), ("monitor",), ("result",), ("find",), ("kill",), ("kill", "escalate"), ("version",),
+    ("submit",), ("monitor",), ("result",), ("find",), ("kill",), ("kill", "escalate"), ("version",), ("watch",),
     ("logs", "stdout"), ("logs", "stderr"),
 )  # fmt: skip
 

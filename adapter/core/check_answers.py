@@ -19,7 +19,7 @@ GROUPS = frozenset({
     "job_id", "state", "reason", "exit_code", "signal", "wall", "cpu", "user_cpu", "system_cpu", "peak_ram", "message",
     "token",
 })  # fmt: skip
-_NEEDED = {"monitor": ("job_id", "state"), "result": ("job_id",), "find": ("job_id", "token")}
+_NEEDED = {"monitor": ("job_id", "state"), "result": ("job_id",), "find": ("job_id", "token"), "watch": ("job_id",)}
 _FORMS = ("row", "record", "json")
 
 
@@ -30,6 +30,7 @@ def answer_problems(document: Mapping[str, Any]) -> Iterator[Finding]:
         spec = document.get(section)
         if isinstance(spec, dict):
             yield from _query((section,), spec, needed)
+    yield from _watch(document)
     version = document.get("version")
     if isinstance(version, dict) and isinstance(version.get("pattern"), str):
         yield from pattern_problems(
@@ -66,6 +67,14 @@ def _query(path: KeyPath, spec: Mapping[str, Any], needed: Iterable[str]) -> Ite
         yield from _fields((*path, "fields"), spec.get("fields") or {}, needed)
     if isinstance(spec.get("json"), dict):
         yield from _json((*path, "json"), spec["json"], needed)
+
+
+def _watch(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """A watch reads as the monitor does, or says itself how."""
+    watch, monitor = (document.get(key) or {} for key in ("watch", "monitor"))
+    if isinstance(watch.get("command"), str) and not any(form in each for form in _FORMS for each in (watch, monitor)):
+        sentence = "watch reads nothing: give it `row`, a pattern for one line with the group job_id"
+        yield Finding(path=("watch",), message=sentence, at_key=True, missing=("row",))
 
 
 def _fields(path: KeyPath, fields: Mapping[str, Any], needed: Iterable[str]) -> Iterator[Finding]:

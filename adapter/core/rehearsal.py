@@ -57,6 +57,8 @@ def _actions(backend: Backend, job: Job, workspace: str) -> Iterator[tuple[str, 
     for action, spec in commands.items():
         if spec is not None:
             yield action, render_command(spec, about)
+    if watch := backend.watch_command(workspace):
+        yield "watch", watch
     mine = job_values(backend, job, workspace)
     for stream, template in backend.logs.items():
         if isinstance(template, LogSpec):

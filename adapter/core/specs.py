@@ -88,6 +88,14 @@ class QuerySpec(CommandSpec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSpec:
+    """A command that goes on and tells by itself which jobs something happened to; ``grammar`` reads its lines."""
+
+    command: Template
+    grammar: Grammar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KillSpec(CommandSpec):
     """How jobs are killed, and the harder way used ``escalate_after_s`` later for those still there."""
 
@@ -166,6 +174,12 @@ def query_from(spec: Mapping[str, Any]) -> QuerySpec:
         gone_after_s=units.parse_seconds(spec.get("absent", {}).get("gone_after", 60)),
         requeues=spec.get("requeues", False),
     )
+
+
+def watch_from(spec: Mapping[str, Any], monitor: Mapping[str, Any]) -> WatchSpec | None:
+    """Return what ``watch`` of a backend file describes; it reads as the *monitor* does if it does not say how."""
+    grammar = grammar_from(spec) or grammar_from(monitor)
+    return WatchSpec(command=Template(spec["command"]), grammar=grammar) if grammar else None
 
 
 def kill_from(spec: Mapping[str, Any]) -> KillSpec:

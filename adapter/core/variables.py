@@ -68,6 +68,7 @@ FIND_VARIABLES = {
     "run": JOB_ID_VARIABLES["run"],
     "next": JOB_ID_VARIABLES["next"],
 }
+WATCH_VARIABLES = {"workspace": TASK_VARIABLES["workspace"]}
 LAUNCH_VARIABLES = {
     "step": "the step that is started, as in `steps`",
     "step_number": "1 for the first step",

@@ -34,6 +34,7 @@ from adapter.execution.owner import OWNED_FOR_S, is_alive
 from adapter.execution.poller import Poller
 from adapter.execution.site import Site
 from adapter.execution.submitter import Submitter
+from adapter.execution.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -71,6 +72,7 @@ class Executor:
         self._submitter, self._poller = Submitter(self._book), Poller(self._book)
         self._collector = Collector(self._book)
         self._wake = asyncio.Event()
+        self._watcher = Watcher(self._book, self._hurry)
         self._loop: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._prepared = False
@@ -113,6 +115,7 @@ class Executor:
             self._loop.cancel()
             with suppress(asyncio.CancelledError):
                 await self._loop
+        await self._watcher.stop()
         for run in {job.run for job in self.jobs.values()} - self._book.foreign:
             self.journal.release(run, self._book.owner)
         await self.site.transport.__aexit__(kind, error, trace)
@@ -261,6 +264,10 @@ class Executor:
             self._failure = error
             await self._book.notify()
 
+    def _hurry(self) -> None:
+        self._poller.hurry()
+        self._wake.set()
+
     async def _pause(self, seconds: float) -> None:
         waker = asyncio.create_task(self._wake.wait())
         sleeper = asyncio.create_task(self._book.clock.sleep(seconds))
@@ -291,6 +298,7 @@ class Executor:
             more = submit_again_s == 0 and self._submitter.has_more(self._book.clock.now())
             poll_again_s = await self._poller.poll(self._book.clock.now(), more_to_submit=more)
             await self._collector.collect()
+            self._watcher.listen(self._book.clock.now())
         except AuthenticationError:
             raise
         except TransportError as error:

@@ -40,6 +40,8 @@ class Poller:
         self._said: set[str] = set()
         self._kill_tries: dict[tuple[str, bool], tuple[int, float]] = {}
         self._known: set[str] = set()
+        self._asked_at = 0.0
+        self._answered = True
         self._busy_since: float | None = None
 
     async def poll(self, now: float, *, more_to_submit: bool = False) -> float:
@@ -64,11 +66,18 @@ class Poller:
         self._busy_since = None
         return await self.ask(jobs)
 
+    def hurry(self) -> None:
+        """Something happened to a job: ask as soon as may be, unless the scheduler gave no answer lately."""
+        if self._answered:
+            self._interval_s = self._book.backend.limits.poll_min_s
+            self._next_at = min(self._next_at, self._asked_at + self._interval_s)
+
     async def ask(self, jobs: Sequence[Job]) -> float:
         """Ask about *jobs* now; return when to come again, in seconds."""
         book, limits = self._book, self._book.backend.limits
         poll = await book.site.poll(jobs)
         now = book.clock.now()
+        self._asked_at, self._answered = now, poll.problem is None
         await self._report(poll)
         changed = await self._apply(jobs, poll, now)
         if poll.problem is not None:

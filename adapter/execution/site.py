@@ -16,6 +16,7 @@ from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_st
 from adapter.core.render import expand_workspace, function_text, render_command, render_job
 from adapter.core.rows import json_text
 from adapter.core.template import quote
+from adapter.core.watching import read_watch, watch_script
 from adapter.errors import CommandError, CompletedCommand, ConnectError, MonitorError, OutcomeUnknown, TransportError
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.core.receipt import Probe
     from adapter.core.specs import CommandSpec, LogSpec, QuerySpec
+    from adapter.core.watching import Told
     from adapter.transports.base import Download, Transport, Upload
 
 MOST_PAGES = 1000
+WATCH_S = 60.0
 SUBMITS_BEGIN_WITHIN_S = 30.0  # for a batch of a hundred or fewer; a larger one has as much for each of its jobs
 
 
@@ -258,6 +261,27 @@ class Site:
     def has_result(self) -> bool:
         """Whether accounting can be asked."""
         return self.backend.result is not None and not self._result_is_off
+
+    # -- watch
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether there is a command that tells of changes by itself."""
+        return bool(self.backend.watch_command(self.workspace))
+
+    async def watch(self) -> Told:
+        """Wait until the backend's ``watch`` tells something, or a minute is over. One ``run``.
+
+        Raises:
+            TransportError: it could not be run.
+        """
+        assert self.backend.watch is not None
+        nonce = f"adapter-{secrets.token_hex(8)}"
+        command = self.backend.watch_command(self.workspace)
+        script = self._prelude() + watch_script(command, nonce, most_s=WATCH_S)
+        completed = await self.transport.run("sh -s", stdin=script, timeout_s=WATCH_S + 30)
+        stdout = redact(completed.stdout, self._secrets.values())
+        return read_watch(self.backend.watch, nonce, stdout)
 
     # -- kill and clean
 

@@ -15,6 +15,7 @@ from adapter.core.receipt import step_kind
 from adapter.core.specs import LogSpec
 from adapter.core.state import State
 from adapter.core.task import Step, Task
+from adapter.core.watching import job_ids_told
 from adapter.errors import CompletedCommand, OutputError
 from adapter.execution.site import Site
 
@@ -318,11 +319,19 @@ def _log(backend: Backend, capture: Capture) -> list[str]:
     return [] if came == expected else [_differs(f"logs.{stream}", expected, came)]
 
 
+def _watch(backend: Backend, capture: Capture) -> list[str]:
+    if backend.watch is None:
+        return ["the backend has no `watch`"]
+    expected, came = set(capture.expect["told"]), set(job_ids_told(backend.watch, capture.stdout))
+    return [] if came == expected else [_differs("watch", sorted(expected), sorted(came))]
+
+
 _REPLAYS = {
     "submit": _submit,
     "monitor": _monitor,
     "result": _result,
     "find": _find,
+    "watch": _watch,
     "kill": _kill,
     "version": _version,
     "log": _log,

@@ -114,6 +114,18 @@ def test_the_wrapper_ends_with_the_task_s_exit_code_and_writes_it_down(
     assert not (here.directory / "exit.part").exists()
 
 
+def test_the_end_is_also_told_in_the_file_that_is_watched(place: Callable[..., Place], tmp_path: Path) -> None:
+    quiet, telling = "exit 3", place("exit 3", values={"exit_log": True})
+    script = telling.read("script")
+    assert script.count("/ws/.ended") == 1
+    telling.script.write_text(script.replace("/ws/.ended", f"{tmp_path}/.ended"), encoding="utf-8")
+    assert telling.run(job_id="7.1") == 3
+    assert (tmp_path / ".ended").read_text(encoding="utf-8") == "7.1\n"
+    assert telling.report is not None
+    assert telling.report.exit_code == 3
+    assert ".ended" not in render_job(toy(), job_of({"command": quiet}, directory="/j"), "/ws").script
+
+
 def test_the_exit_file_was_written_over_space_that_was_reserved_before_the_task_began(
     place: Callable[..., Place],
 ) -> None:

@@ -1,0 +1,67 @@
+"""A watch: one script that waits until a command tells something, and ends it. What is told is only a hint."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from shlex import quote
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from adapter.core.specs import WatchSpec
+
+GATHER_S = 0.2  # what is told right after the first line belongs to it
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of one watch: the job ids that it named, and, if the command ended by itself, what it said."""
+
+    job_ids: frozenset[str]
+    ended: str | None = None
+
+    def is_about(self, job_id: str) -> bool:
+        """Whether *job_id* was named, or the array that it is an element of."""
+        return any(job_id == told or re.match(rf"{re.escape(told)}\W", job_id) for told in self.job_ids)
+
+
+def watch_script(command: str, nonce: str, *, most_s: float) -> str:
+    """Return ``sh`` text that prints the first lines of *command*, which goes on, and ends it with all it started.
+
+    It has to run in a session of its own. Nothing is printed if nothing is told within *most_s* seconds; that also
+    bounds what is left behind by an ``adapter`` that was killed.
+    """
+    return f"""\
+trap : TERM
+{{
+{{
+    {{ ( eval {quote(command)} ) </dev/null 2>&1; printf '\\n%s ended %s\\n' {nonce} "$?"; }} &
+    sleep {most_s:g} </dev/null
+    echo
+}} | {{
+    IFS= read -r line
+    printf '%s\\n' "$line"
+    cat <&3 &
+    sleep {GATHER_S:g}
+    kill -s TERM 0
+}} 3<&0
+exit 0
+}} 2>/dev/null
+"""
+
+
+def read_watch(spec: WatchSpec, nonce: str, stdout: str) -> Told:
+    """Return what the script of :func:`watch_script` printed."""
+    match = re.search(rf"^{nonce} ended (\d+)$", stdout, re.MULTILINE)
+    text = stdout[: match.start()] if match else stdout
+    words = f"exit code {match[1]}: {text.strip() or 'nothing'}" if match else None
+    return Told(job_ids_told(spec, text), words)
+
+
+def job_ids_told(spec: WatchSpec, text: str) -> frozenset[str]:
+    """Return the job ids that *text* names; a line that fits nothing is noise."""
+    rows = spec.grammar.read(text)
+    named: Iterable[str | None] = (row["job_id"] for row in rows.rows) if rows else ()
+    return frozenset(job_id for job_id in named if job_id)
