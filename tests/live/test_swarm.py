@@ -105,6 +105,19 @@ def test_what_no_node_can_take_stays_queued_and_can_be_killed(
     assert left_of(swarm, [job]) == []
 
 
+def test_the_engine_tells_by_itself_that_something_happened(swarm: Engine) -> None:
+    told: list[str] = []
+
+    async def listen(executor: Executor, run: str) -> None:
+        async with asyncio.timeout(60):
+            while not told:
+                told.extend((await executor.site.watch()).job_ids)
+        executor.kill(run)
+
+    (job,) = swarm.run(sh("sleep 60"), act=listen)
+    assert job.job_id in told
+
+
 def test_limits_hold_inside(swarm: Engine) -> None:
     (job,) = swarm.run(sh("head -c 300m /dev/zero | tail | wc -c", ram_limit_bytes=32 << 20, cpu_limit=0.5))
     assert (job.state, job.reason) == (State.FAILED, Reason.OUT_OF_MEMORY)
