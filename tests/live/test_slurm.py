@@ -237,6 +237,25 @@ def test_a_job_that_ended_and_was_purged_while_nobody_looked_is_judged_by_its_ex
     assert [(job.state, job.exit_code) for job in ended] == [(State.FAILED, 3), (State.SUCCEEDED, 0)]
 
 
+def test_where_the_exit_log_is_on_the_end_of_a_job_is_told_without_asking_the_scheduler(tmp_path: Path) -> None:
+    way = WAYS["acct"]
+    backend = way.backend(tmp_path, values={"exit_log": True}, limits={"poll_seconds": [1, 60]})
+
+    async def listen() -> tuple[Job, set[str]]:
+        told: set[str] = set()
+        journal = Journal.open(tmp_path / "journal.sqlite")
+        async with Executor(backend, transport=way.transport(), journal=journal) as executor, asyncio.timeout(90):
+            run = await executor.submit([task("watched", "sleep 3; exit 3")])
+            await executor.handed_over(run)
+            while not told:
+                told |= (await executor.site.watch()).job_ids
+            return (await executor.wait(run))[0], told
+
+    job, told = asyncio.run(listen())
+    assert (job.state, job.exit_code) == (State.FAILED, 3)
+    assert told == {job.job_id}
+
+
 def test_a_scheduler_that_hangs_for_a_while_fails_no_job(tmp_path: Path) -> None:
     conf = slurm_conf("nodb")
     controller = next(

@@ -71,6 +71,19 @@ def table(kubeconfig: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     )
 
 
+def test_the_server_tells_by_itself_that_something_happened(kubeconfig: dict[str, str], tmp_path: Path) -> None:
+    async def listen() -> tuple[str | None, set[str]]:
+        told: set[str] = set()
+        async with executor(tmp_path, kubeconfig) as live, asyncio.timeout(120):
+            run = await live.submit([Task(steps=(Step(shell="sleep 5"),), image="busybox:local")])
+            while not told:
+                told |= (await live.site.watch()).job_ids
+            return (await live.wait(run))[0].job_id, told
+
+    job_id, told = asyncio.run(listen())
+    assert job_id in told
+
+
 def test_the_table_passes_but_for_what_kubernetes_does_not_have(table: dict[str, Outcome]) -> None:
     wrong = {name: outcome.why for name, outcome in table.items() if outcome.verdict is Verdict.UNLIKE}
     missing = {name for name, outcome in table.items() if outcome.verdict is Verdict.NOT_HERE}

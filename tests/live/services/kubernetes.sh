@@ -14,6 +14,8 @@ built="$live/kubernetes-built" # not in $dir: `up` empties that
 bin="$built/bin"
 address=10.99.0.1 # of lo: a node's address must not be 127.0.0.1, and this one is routed nowhere
 port=26443
+bridge=adapter-k8s
+bridge_address=10.99.1.1/30
 packages=(docker.io busybox-static etcd-server golang-1.19-go jq rsync dpkg-dev make gcc libc6-dev openssl python3 iproute2 procps util-linux)
 programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl)
 deadline_s=120
@@ -85,8 +87,11 @@ up() {
         --advertise-client-urls http://127.0.0.1:22379 --listen-peer-urls http://127.0.0.1:22380 \
         --initial-advertise-peer-urls http://127.0.0.1:22380 --initial-cluster default=http://127.0.0.1:22380
     # No --docker-... of ours is the machine's: own socket, own data. vfs: nothing is layered here, and it works everywhere.
+    # A bridge of its own: a daemon with none removes docker0, which is another daemon's.
+    ip link show dev "$bridge" >/dev/null 2>&1 || ip link add "$bridge" type bridge
+    [[ "$(ip addr show dev "$bridge")" == *"inet $bridge_address"* ]] || ip addr add "$bridge_address" dev "$bridge"
     start dockerd dockerd --config-file="$dir/daemon.json" --host="unix://$dir/docker.sock" --pidfile="$dir/docker.pid" \
-        --data-root="$dir/docker/data" --exec-root="$dir/docker/exec" --storage-driver=vfs --iptables=false --bridge=none \
+        --data-root="$dir/docker/data" --exec-root="$dir/docker/exec" --storage-driver=vfs --iptables=false --bridge="$bridge" \
         --cgroup-parent=/adapter-kubernetes --add-runtime "noadj=$dir/runc-noadj" --default-runtime noadj --shutdown-timeout=1
     start apiserver "$bin/kube-apiserver" --etcd-servers=http://127.0.0.1:22379 --bind-address=127.0.0.1 \
         --advertise-address="$address" --secure-port="$port" --cert-dir="$dir/pki" --service-cluster-ip-range=10.98.0.0/24 \
@@ -135,6 +140,7 @@ down() {
     [[ -z "$(all_of_ours)" ]] || die "these processes do not die: $(all_of_ours | tr '\n' ' ')"
     unmount
     find /sys/fs/cgroup/*/adapter-kubernetes -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
+    ip link del "$bridge" 2>/dev/null || true
     say "down"
 }
 
