@@ -687,6 +687,25 @@ def test_a_failing_put_fails_its_own_job_only_and_nothing_of_it_is_submitted(jou
     assert [index for _, index in scheduler.submitted] == [1, 3]
 
 
+def test_an_array_that_lost_its_first_element_is_in_the_journal_as_it_is_before_it_leaves(journal: Journal) -> None:
+    transport = Files()
+    transport.bad = "/0001-"
+    scheduler, written = Slurm(transport=transport), list[tuple[int, str, int, int]]()
+
+    def refuse(command: str) -> CompletedCommand:
+        for job in journal.jobs(journal.runs()[0].id):
+            if job.array is not None and not job.state.is_final:
+                written.append((job.index, job.array.token[-4:], job.array.index, job.array.size))
+        return said("", "sbatch: error: invalid partition specified: nosuch", 1)
+
+    transport.rules.insert(0, (r"^sbatch (?!--version)", refuse))
+    story = play(
+        scheduler, journal, tasks(3, inputs=[{"content": "x", "to": "x"}]), backend=slurm(limits={"arrays": True})
+    )
+    assert [job.reason for job in story.jobs] == [Reason.WORKSPACE, Reason.SUBMIT_REFUSED, Reason.SUBMIT_REFUSED]
+    assert written == [(2, "-2-1", 0, 2), (3, "-2-1", 1, 2)], "the second leads now, and they are two"
+
+
 def test_a_connection_lost_while_inputs_are_put_one_by_one_revives_no_failed_job(journal: Journal) -> None:
     class Shaky(Files):
         calls = 0
