@@ -53,6 +53,8 @@ class Watcher:
             await self._pause(told.ended)
         if any(told.is_about(job_id) for job_id in self._job_ids()):
             self._hurry()
+        elif told.ended is None:  # about others: no faster than we would poll
+            self._not_before = self._book.clock.now() + self._book.backend.limits.poll_min_s
 
     async def _pause(self, words: str) -> None:
         self._not_before = self._book.clock.now() + PAUSE_S
