@@ -92,7 +92,7 @@ def show(name: str, as_json: bool) -> None:
       adapter backends show local
       adapter backends show ./cluster.yaml --json
     """
-    from adapter.cli.text import to_json
+    from adapter.cli.text import as_yaml, to_json
     from adapter.config.load import load_merged
 
     document = load_merged(name).document
@@ -211,17 +211,3 @@ def _short(value: object) -> str:
     first = lines[0] if lines else '""'
     cut = first[:_MOST_SHOWN]
     return cut if cut == text.strip() else f"{cut} ..."
-
-
-def as_yaml(document: object) -> str:
-    """Return *document* as YAML that people like to read."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Writes texts of several lines as blocks."""
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-    Dumper.add_representer(str, text)
-    return yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)

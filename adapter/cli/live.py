@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapter.cli.interrupt import Interrupts
-from adapter.cli.link import links_dir, terminal_prompt
+from adapter.cli.open import open_transport
 from adapter.cli.text import printable, table
 from adapter.config.secrets import read_secrets
 from adapter.core.schema import unknown
@@ -32,7 +32,6 @@ from adapter.testkit import conformance
 from adapter.testkit.cases import SENT, WALLTIME_S
 from adapter.testkit.conformance import Open, Outcome, Verdict
 from adapter.testkit.record import NAMES_STEP, Batch, Known, Recording, Scrubber, learn, names_in, scrubber
-from adapter.transports import transport_for
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -203,12 +202,7 @@ async def examine(backend: Backend, wish: Wish | None, *, as_json: bool = False,
         raise click.UsageError(f"backend {backend.name} runs containers only; give the jobs one: --image IMAGE")
     found = Found(backend)
     progress = Progress(as_json=as_json)
-    transport = transport_for(
-        backend.connection,
-        prompt=terminal_prompt(str(backend.connection.get("host"))),
-        share_folder=links_dir(),
-        tell=progress.say,
-    )
+    transport = open_transport(backend, progress.say)
     began = time.monotonic()
     try:
         async with transport:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapter.cli.link import links_dir, terminal_prompt
+from adapter.cli.prompt import terminal_prompt
 from adapter.cli.text import printable
 from adapter.config.load import automatic_backends, load_backend
 from adapter.config.secrets import read_secrets
-from adapter.config.settings import load_settings, state_dir
+from adapter.config.settings import links_dir, load_settings, state_dir
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.schema import unknown
 from adapter.errors import ConfigError, JournalError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.execution.book import Event
     from adapter.execution.journal import RunRecord
+    from adapter.transports.base import Transport
 
 LAST_RESORT = "local"
 _JOB_KEY = re.compile(r"^(?P<run>.+?)\.(?P<index>\d+)(?:\.\d+)?$")
@@ -107,14 +108,19 @@ def backend_of(record: RunRecord) -> Backend:
     return backend_from(record.document, name=record.backend, lineage=record.lineage)
 
 
-def open_executor(backend: Backend, journal: Journal, on_event: Callable[[Event], None] | None = None) -> Executor:
-    """Return an executor for *backend*, not yet entered."""
-    transport = transport_for(
+def open_transport(backend: Backend, tell: Callable[[str], None]) -> Transport:
+    """Return the way to *backend*, not yet entered: it asks on this terminal, and shares this user's connections."""
+    return transport_for(
         backend.connection,
         prompt=terminal_prompt(str(backend.connection.get("host"))),
         share_folder=links_dir(),
-        tell=lambda text: click.echo(f"adapter: {printable(text)}", err=True),
+        tell=tell,
     )
+
+
+def open_executor(backend: Backend, journal: Journal, on_event: Callable[[Event], None] | None = None) -> Executor:
+    """Return an executor for *backend*, not yet entered."""
+    transport = open_transport(backend, lambda text: click.echo(f"adapter: {printable(text)}", err=True))
     return Executor(backend, transport=transport, journal=journal, secrets=read_secrets(backend), on_event=on_event)
 
 

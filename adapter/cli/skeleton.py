@@ -114,7 +114,7 @@ def skeleton(name: str, schema: str) -> str:
 
 def skeleton_like(name: str, like: str, document: Mapping[str, Any], schema: str) -> str:
     """Return a backend file that extends *like*, with the main keys of its merged *document* in comments."""
-    from adapter.cli.backends import as_yaml
+    from adapter.cli.text import as_yaml
 
     shown = {key: document[key] for key in MAIN_KEYS if key in document}
     lines = as_yaml(shown).splitlines()

@@ -143,3 +143,17 @@ def _time(seconds: float | None) -> str | None:
 def to_json(data: Any) -> str:
     """Return *data* as JSON for people and programs."""
     return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def as_yaml(document: object) -> str:
+    """Return *document* as YAML that people like to read."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Writes texts of several lines as blocks."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)

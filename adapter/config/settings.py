@@ -87,6 +87,11 @@ def state_dir(environ: Mapping[str, str] | None = None, settings: Settings | Non
     return known.state_dir or platformdirs.user_state_path("adapter")
 
 
+def links_dir() -> Path:
+    """Return the folder in which this user's processes find the SSH connections that they share."""
+    return state_dir() / "links"
+
+
 def write_initial_config(path: Path) -> None:
     """Write a configuration file in which everything is explained and nothing is set; only its owner may read it.
 
