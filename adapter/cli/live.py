@@ -29,9 +29,11 @@ from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
 from adapter.execution.site import Site
 from adapter.testkit import conformance
-from adapter.testkit.cases import SENT, WALLTIME_S
+from adapter.testkit.case import WALLTIME_S
+from adapter.testkit.cases import SENT
 from adapter.testkit.conformance import Open, Outcome, Verdict
-from adapter.testkit.record import NAMES_STEP, Batch, Known, Recording, Scrubber, learn, names_in, scrubber
+from adapter.testkit.record import Batch, Known, Recording, learn
+from adapter.testkit.scrub import NAMES_STEP, Scrubber, names_in, scrubber
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.cli.live import Found
-    from adapter.testkit.record import Written
+    from adapter.testkit.record_files import Written
 
 _SAID_NO, _INTERRUPTED = 5, 130
 
@@ -71,7 +71,8 @@ def captures(found: Found) -> list[Written]:
     """Return what was recorded, as files."""
     from datetime import UTC, datetime
 
-    from adapter.testkit.record import Reader, written
+    from adapter.testkit.record import Reader
+    from adapter.testkit.record_files import written
 
     version = f" {found.version}" if found.version else ""
     source = f"{found.backend.name}{version}, recorded {datetime.now(UTC):%Y-%m-%d} by adapter record"
@@ -80,7 +81,7 @@ def captures(found: Found) -> list[Written]:
 
 
 def _recorded_before(folder: Path) -> list[Path]:
-    from adapter.testkit.record import PREFIX
+    from adapter.testkit.record_files import PREFIX
 
     return sorted(folder.glob(f"{PREFIX}*.yaml")) if folder.is_dir() else []
 

@@ -25,7 +25,8 @@ from adapter.execution.book import is_done
 from adapter.execution.cleaner import Cleaner, Wish
 from adapter.execution.clock import RealClock
 from adapter.execution.executor import Executor
-from adapter.testkit.cases import MANY, MANY_QUICK, WALLTIME_S, Case, Context, NotHereError, cases
+from adapter.testkit.case import MANY, WALLTIME_S, Case, Context, NotHereError
+from adapter.testkit.cases import MANY_QUICK, cases
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

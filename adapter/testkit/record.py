@@ -21,10 +21,8 @@ from adapter.core.rows import Lines
 from adapter.core.state import Reason, State
 from adapter.core.variables import ID_NOT_LEARNT
 from adapter.errors import AdapterError, OutputError
-from adapter.execution.site import redact
-from adapter.testkit.capture import Capture, parse_capture
 from adapter.testkit.conformance import Open
-from adapter.testkit.replay import replay, results, verdict
+from adapter.testkit.replay import results, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,14 +36,12 @@ if TYPE_CHECKING:
     from adapter.execution.executor import Executor
     from adapter.transports.base import Transport
 
-PREFIX = "recorded-"
 MOST_OF_AN_ACTION = 12
 _AT_ONCE = 200  # exit files read in one `run`
 _MOST_LIKE = 2  # jobs of one answer that look alike and mean the same
 _MOST_BYTES = 40_000  # of an answer worth keeping
 _MOST_OTHERS = 3  # lines about jobs of ours that nobody asked about
 _CERTAIN_S = 2.0  # exit files tell whole seconds, and answers take their time
-_RUN = re.compile(r"\badapter-([0-9a-hjkmnp-tv-z]{10})-\d")  # of other runs; one of ours becomes run0000001
 _NONCE = re.compile(r"^printf '\\n%s %s\\n' (\S+) '0 start'", re.MULTILINE)
 
 
@@ -107,16 +103,6 @@ class Record:
     asked: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     shapes: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """One capture as a file: its name, its text, and the differences that came when it was replayed."""
-
-    name: str
-    text: str
-    capture: Capture
-    differences: tuple[str, ...] = ()
 
 
 async def learn(executor: Executor) -> list[Known]:
@@ -501,160 +487,3 @@ def _form(line: str) -> str:
 def _row_form(row: Mapping[str, str | None]) -> str:
     told = {name: _form(text) for name, text in row.items() if text and name not in {"job_id", "token"}}
     return json.dumps(told, sort_keys=True)
-
-
-# ---- what nobody else should read --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Scrubber:
-    """Takes names out of a text: what stands in ``paths`` and ``words``, run ids, addresses; the same each time.
-
-    ``paths`` are replaced wherever they stand, the longest first; ``words`` only as whole words, by others of the same
-    length, so that columns stay where they are.
-    """
-
-    paths: Mapping[str, str]
-    words: Mapping[str, str]
-    runs: Mapping[str, str] = field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
-
-    def __call__(self, text: str) -> str:
-        """Return *text* without them."""
-        text = redact(text, self.secrets)
-        for path in sorted(filter(None, self.paths), key=len, reverse=True):
-            text = re.sub(rf"{re.escape(path)}(?![\w-])", self.paths[path], text)
-        runs = dict(self.runs)
-        for number, run_id in enumerate(dict.fromkeys(_RUN.findall(text)), 1):
-            runs.setdefault(run_id, f"other{number:05d}")
-        for run_id, name in runs.items():
-            text = text.replace(run_id, name)
-        for word in sorted(filter(None, self.words), key=len, reverse=True):
-            text = re.sub(rf"(?<![\w]){re.escape(word)}(?![\w])", self.words[word], text)
-        text = re.sub(r"[\w.+-]+@[\w-]+\.[\w.-]+", "user@host.example", text)
-        return re.sub(r"(?<![\w.])(?!127\.)\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", "192.0.2.1", text)
-
-
-def scrubber(  # noqa: PLR0913 (each is a kind of name)
-    *,
-    users: Iterable[str],
-    hosts: Iterable[str],
-    homes: Iterable[str],
-    folders: Iterable[str],
-    runs: Iterable[str],
-    secrets: Iterable[str] = (),
-) -> Scrubber:
-    """Return what takes these names out; *folders* are further paths whose place nobody should know."""
-    words = {user: _like(user, "user") for user in users if user}
-    for host in filter(None, hosts):
-        short, _, domain = host.partition(".")
-        if short and not short.isdigit() and short != "localhost":
-            words.setdefault(short, _like(short, "host"))
-            if domain:
-                words[host] = f"{_like(short, 'host')}.example"
-    paths = dict.fromkeys((folder for folder in folders if len(folder) > 1), "/home/user/.adapter")
-    paths.update(dict.fromkeys((home for home in homes if len(home) > 1), "/home/user"))
-    names = {run_id: f"run{number:07d}" for number, run_id in enumerate(runs, 1)}
-    return Scrubber(paths=paths, words=words, runs=names, secrets=tuple(secrets))
-
-
-NAMES_STEP = """\
-echo "user $(id -un)"
-echo "host $(uname -n)"
-echo "host $(hostname -f 2>/dev/null)"
-echo "home $HOME"
-echo "home $(cd && pwd -P)"
-"""
-"""Shell text that prints what on the target tells of people and places."""
-
-
-def names_in(stdout: str) -> dict[str, list[str]]:
-    """Return the users, hosts and homes in the answer to ``NAMES_STEP``."""
-    found: dict[str, list[str]] = {"user": [], "host": [], "home": []}
-    for line in stdout.splitlines():
-        kind, _, value = line.partition(" ")
-        if kind in found and value.strip():
-            found[kind].append(value.strip())
-    return found
-
-
-def _like(word: str, name: str) -> str:
-    """Return *name* at the length of *word*."""
-    return (name + "x" * len(word))[: len(word)]
-
-
-# ---- files -------------------------------------------------------------------------------------------------------
-
-
-def written(backend: Backend, records: Sequence[Record], *, source: str, scrub: Scrubber) -> list[Written]:
-    """Return *records* as files, each replayed."""
-    files = []
-    numbers: dict[str, int] = {}
-    for record in records:
-        number = numbers[record.action] = numbers.get(record.action, 0) + 1
-        name = f"{PREFIX}{record.action}-{number:02}.yaml"
-        text = scrub(_text(record, source))
-        try:
-            capture = parse_capture(text, name)
-            differences = replay(backend, capture)
-        except AdapterError as error:
-            raise AdapterError(f"{name} would not be a capture: {error}") from error
-        files.append(Written(name=name, text=text, capture=capture, differences=tuple(differences)))
-    return files
-
-
-def _text(record: Record, source: str) -> str:
-    said = record.completed
-    lines = [
-        "# Recorded by `adapter record`. Look through it: nothing in it may tell of people or places.",
-        *(f"# {note}" for note in record.notes),
-        f"about: {_scalar(record.about)}",
-        f"source: {_scalar(source)}",
-        f"action: {record.action}",
-        *([f"asked: {_flow(list(record.asked))}"] if record.asked else []),
-        f"exit_code: {said.exit_code}",
-        f"stdout: {_block(said.stdout)}",
-        f"stderr: {_block(said.stderr)}",
-        "expect:",
-        *(f"  {line}" for line in _expect_lines(record.expect)),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _expect_lines(expect: Mapping[str, Any]) -> Iterable[str]:
-    for key, value in expect.items():
-        if isinstance(value, Mapping) and value and all(isinstance(each, Mapping) for each in value.values()):
-            yield f"{key}:"
-            yield from (f"  {_flow(name)}: {_flow(each)}" for name, each in value.items())
-        else:
-            yield f"{key}: {_flow(value)}"
-
-
-def _flow(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    if isinstance(value, str):
-        return value if re.fullmatch(r"[a-z][a-z_]*", value) and value not in _WORDS_OF_YAML else _scalar(value)
-    return json.dumps(value)
-
-
-_WORDS_OF_YAML = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
-
-
-def _scalar(text: str) -> str:
-    """Return *text* in double quotes, as YAML reads them: JSON's pairs for a far character would be two there."""
-    letters = (f"\\U{ord(each):08x}" if ord(each) > 0xFFFF else json.dumps(each)[1:-1] for each in text)
-    return f'"{"".join(letters)}"'
-
-
-def _block(text: str) -> str:
-    """Return *text* as a block where YAML keeps it as it is, else as one quoted line."""
-    lines = text.split("\n")
-    is_plain = all(line == line.rstrip() and line.isprintable() for line in lines)
-    if not text or not is_plain or lines[0].startswith(" ") or not lines[0] or text.endswith("\n\n"):
-        return _scalar(text)
-    head = "|" if text.endswith("\n") else "|-"
-    body = lines[:-1] if text.endswith("\n") else lines
-    return "\n".join([head, *(f"  {line}" if line else "" for line in body)])

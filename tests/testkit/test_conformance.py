@@ -16,8 +16,9 @@ from adapter.core.backend import backend_from, merge
 from adapter.core.state import State
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
-from adapter.testkit import cases, conformance
+from adapter.testkit import conformance
 from adapter.testkit.conformance import Verdict
+from adapter.testkit.expectations import id_unlike
 from adapter.transports.local import LocalTransport
 
 if TYPE_CHECKING:
@@ -169,4 +170,4 @@ def test_who_watches_hears_each_outcome_and_what_is_under_way(tmp_path: Path) ->
     [("5", "9999995"), ("12.34", "9999912.34"), ("1234567", "9999999"), ("job", "boj"), ("12_3", "9999912_3")],
 )
 def test_an_id_that_no_job_has_is_of_the_same_form(job_id: str, unlike: str) -> None:
-    assert cases._unlike(job_id) == unlike
+    assert id_unlike(job_id) == unlike

@@ -24,14 +24,11 @@ from adapter.testkit.record import (
     Reader,
     Record,
     Recording,
-    Scrubber,
-    _block,
-    _text,
     expected_of,
     learn,
-    scrubber,
-    written,
 )
+from adapter.testkit.record_files import as_block, as_capture, written
+from adapter.testkit.scrub import Scrubber, scrubber
 from adapter.transports.local import LocalTransport
 from tests.testkit.samples import toy
 from tests.testkit.test_conformance import on_this_machine
@@ -183,7 +180,7 @@ def test_names_are_taken_out(text: str, scrubbed: str) -> None:
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
 def test_any_answer_comes_back_from_the_file_as_it_was(text: str) -> None:
-    assert yaml.safe_load(f"stdout: {_block(text)}\n")["stdout"] == text
+    assert yaml.safe_load(f"stdout: {as_block(text)}\n")["stdout"] == text
 
 
 def test_a_file_is_a_capture_and_says_how_it_is_known() -> None:
@@ -197,7 +194,7 @@ def test_a_wrong_backend_does_not_replay() -> None:
     record = Record("monitor", "x", said("7|D|0|\n"), {"jobs": {"7": {"state": "failed", "exit_code": 3}}}, ("7",))
     (file,) = written(toy(), [record], source="toy", scrub=Scrubber({}, {}))
     assert any("expected" in text for text in file.differences)
-    assert yaml.safe_load(_text(record, "toy"))["expect"] == {"jobs": {"7": {"state": "failed", "exit_code": 3}}}
+    assert yaml.safe_load(as_capture(record, "toy"))["expect"] == {"jobs": {"7": {"state": "failed", "exit_code": 3}}}
 
 
 # -- for real
