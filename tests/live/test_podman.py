@@ -30,7 +30,7 @@ def podman(tmp_path: Path) -> Engine:
 
 
 def test_the_standard_table(podman: Engine) -> None:
-    podman.table(many=50, not_here={"bad queue", "held", "array", "time used", "memory used"})
+    podman.table(many=100, not_here={"bad queue", "held", "array", "time used", "memory used"})
 
 
 def test_steps_have_their_own_images_and_share_their_folder_and_the_volumes(podman: Engine) -> None:

@@ -51,7 +51,7 @@ def left_of(swarm: Engine, jobs: Sequence[Job], *, within_s: float = 15) -> list
 
 
 def test_the_standard_table(swarm: Engine) -> None:
-    swarm.table(many=20, not_here={"bad queue", "held", "array"})
+    swarm.table(many=100, not_here={"bad queue", "held", "array"})
 
 
 def test_a_step_writes_as_who_asked_and_volumes_and_another_workdir_are_there(swarm: Engine, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_standard_table(folder: Path, proxy: Proxy) -> None:
     async def story() -> list[conformance.Outcome]:
         async with on_funnel(folder, proxy.url) as executor:
             only = [name for name in conformance.names(executor, files) if name not in NOT_MEANT]
-            return await conformance.run(executor, folder=files, image=IMAGE, many=20, only=only)
+            return await conformance.run(executor, folder=files, image=IMAGE, many=100, only=only)
 
     outcomes = asyncio.run(story())
     assert [f"{one.name}: {one.why}" for one in outcomes if one.verdict is Verdict.UNLIKE] == []
