@@ -10,18 +10,21 @@ import click
 
 from adapter.cli.text import counts, counts_text, elapsed_s, job_title, printable, verdict_text
 from adapter.core.state import State
-from adapter.core.units import format_seconds
+from adapter.core.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.text import Text
 
     from adapter.core.job import Job
+    from adapter.transports.base import Transfer
 
 MOST_SHOWN = 6
 _LEAST_BETWEEN_S = 1.0  # between two plain lines; it grows, so that a day-long run does not fill a log
 _MOST_BETWEEN_S = 60.0
+_FIRST_MOVE_S, _BETWEEN_MOVES_S = 2.0, 10.0  # plain lines about files on their way
+_MOVES_FOR_S = 2.0  # how long a word about files on their way holds
 
 
 class Display(Protocol):
@@ -33,6 +36,10 @@ class Display(Protocol):
 
     def say(self, line: str) -> None:
         """Print *line* for good."""
+        ...
+
+    def move(self, transfer: Transfer) -> None:
+        """Show how far files are on their way; called several times a second while they are."""
         ...
 
     def pause(self) -> None:
@@ -49,6 +56,9 @@ class Silent:
     def say(self, line: str) -> None:
         """Print nothing."""
 
+    def move(self, transfer: Transfer) -> None:
+        """Show nothing."""
+
     def pause(self) -> None:
         """Nothing has to stop."""
 
@@ -56,15 +66,17 @@ class Silent:
 class Lines:
     """One plain line for each change: for log files and pipes. Many changes share a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._last = ""
         self._next_at = 0.0
         self._wait_s = _LEAST_BETWEEN_S
+        self._next_move_at: float | None = None
 
     def show(self, jobs: Sequence[Job]) -> None:
         """Print how many jobs are in which state, if that changed and it is time."""
         text = counts_text(jobs) if len(jobs) > 1 else "".join(f"{job.key} {job.verdict}" for job in jobs)
-        now = time.monotonic()
+        now = self._clock()
         is_news = any(job.state is not State.WAITING for job in jobs) and not all(job.state.is_final for job in jobs)
         if text == self._last or not is_news or now < self._next_at:
             return
@@ -76,6 +88,15 @@ class Lines:
         """Print *line*."""
         click.echo(f"adapter: {line}", err=True)
 
+    def move(self, transfer: Transfer) -> None:
+        """Print a line now and then, for what takes longer than a moment."""
+        now = self._clock()
+        if self._next_move_at is None or transfer.done >= transfer.size:
+            self._next_move_at = now + _FIRST_MOVE_S if transfer.done < transfer.size else None
+        elif now >= self._next_move_at:
+            self._next_move_at = now + _BETWEEN_MOVES_S
+            self.say(transfer_text(transfer))
+
     def pause(self) -> None:
         """Nothing has to stop."""
 
@@ -83,8 +104,9 @@ class Lines:
 class StatusLine:
     """One line that is written over, for a single task: it gives way as soon as the task itself writes something."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._shown = ""
+        self._moving = _Moving(clock)
         self.is_over = False
 
     def show(self, jobs: Sequence[Job]) -> None:
@@ -94,7 +116,8 @@ class StatusLine:
             return
         job, now = jobs[0], time.time()
         known = f" as job {job.job_id}" if job.job_id else ""
-        text = f"{job.key} {job.verdict}{known}, {format_seconds(elapsed_s(jobs, now))}"
+        doing = self._moving.text() or f"{job.verdict}{known}"
+        text = f"{job.key} {doing}, {format_seconds(elapsed_s(jobs, now))}"
         if text != self._shown:
             self._shown = text
             self._write(f"\r\x1b[K{text[: _width()]}")
@@ -110,9 +133,38 @@ class StatusLine:
             self._shown = ""
             self._write("\r\x1b[K")
 
+    def move(self, transfer: Transfer) -> None:
+        """Remember it for the next ``show``."""
+        self._moving.take(transfer)
+
     def _write(self, text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+class _Moving:
+    """The last word on files on their way, for as long as it holds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._transfer: Transfer | None = None
+        self._until = 0.0
+
+    def take(self, transfer: Transfer) -> None:
+        """Take the newest."""
+        self._transfer, self._until = transfer, self._clock() + _MOVES_FOR_S
+
+    def text(self) -> str:
+        """Return it in words; empty if nothing is on its way."""
+        transfer = self._transfer
+        if transfer is None or transfer.done >= transfer.size or self._clock() > self._until:
+            return ""
+        return transfer_text(transfer)
+
+
+def transfer_text(transfer: Transfer) -> str:
+    """Return how far files are on their way: ``sending files, 45% of 2.0 GiB``."""
+    return f"{transfer.what} files, {100 * transfer.done // transfer.size}% of {format_bytes(transfer.size)}"
 
 
 def _width() -> int:
@@ -130,6 +182,7 @@ class Live:
 
         self._title = title
         self._jobs: Sequence[Job] = ()
+        self._moving = _Moving(time.monotonic)
         self._console = Console(stderr=True, highlight=False)
         self._live = RichLive(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
 
@@ -149,6 +202,10 @@ class Live:
         """Take the lines away."""
         self._live.stop()
 
+    def move(self, transfer: Transfer) -> None:
+        """Show it among the lines."""
+        self._moving.take(transfer)
+
     def _picture(self) -> Text:
         from rich.text import Text
 
@@ -156,6 +213,8 @@ class Live:
         lines = [Text(f"{self._title}  {format_seconds(elapsed_s(self._jobs, now))}", style="bold")]
         tally = counts(self._jobs).items()
         lines.append(Text("  ").join(Text(f"{count} {state}", style=_STYLES.get(state, "")) for state, count in tally))
+        if moving := self._moving.text():
+            lines.append(Text(f"  {moving}"))
         lines += [_job_line(job, now) for job in _worth_showing(self._jobs)]
         return Text("\n").join(lines)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adapter.execution.book import Event
     from adapter.execution.executor import Executor
     from adapter.execution.journal import Journal, RunRecord
+    from adapter.transports.base import Transfer
 
 LOOK_S = 0.2
 TIMED_OUT = 124
@@ -69,6 +70,11 @@ class Watch:
             return
         about = f"{event.job.key}: " if event.job else ""
         self._say(f"{about}{printable(event.text)}")
+
+    def on_transfer(self, transfer: Transfer) -> None:
+        """Show how far files are on their way."""
+        if self._display is not None:
+            self._display.move(transfer)
 
     async def until_done(self, runs: Sequence[Watched], interrupts: Interrupts) -> int:
         """Watch *runs*, which are entered executors, to their end and return the exit code."""
@@ -169,7 +175,7 @@ async def watch_runs(journal: Journal, records: Sequence[RunRecord], watch: Watc
     async with Interrupts() as interrupts:
         async with AsyncExitStack() as stack:
             for record in records:
-                executor = open_executor(backend_of(record), journal, watch.on_event)
+                executor = open_executor(backend_of(record), journal, watch.on_event, watch.on_transfer)
                 runs.append(Watched(record, await stack.enter_async_context(executor)))
                 executor.adopt(record.id)
             code = await watch.until_done(runs, interrupts)

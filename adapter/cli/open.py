@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.execution.book import Event
     from adapter.execution.journal import RunRecord
-    from adapter.transports.base import Transport
+    from adapter.transports.base import Transfer, Transport
 
 LAST_RESORT = "local"
 _JOB_KEY = re.compile(r"^(?P<run>.+?)\.(?P<index>\d+)(?:\.\d+)?$")
@@ -108,19 +108,27 @@ def backend_of(record: RunRecord) -> Backend:
     return backend_from(record.document, name=record.backend, lineage=record.lineage)
 
 
-def open_transport(backend: Backend, tell: Callable[[str], None]) -> Transport:
+def open_transport(
+    backend: Backend, tell: Callable[[str], None], on_transfer: Callable[[Transfer], None] | None = None
+) -> Transport:
     """Return the way to *backend*, not yet entered: it asks on this terminal, and shares this user's connections."""
     return transport_for(
         backend.connection,
         prompt=terminal_prompt(str(backend.connection.get("host"))),
         share_folder=links_dir(),
         tell=tell,
+        on_transfer=on_transfer,
     )
 
 
-def open_executor(backend: Backend, journal: Journal, on_event: Callable[[Event], None] | None = None) -> Executor:
+def open_executor(
+    backend: Backend,
+    journal: Journal,
+    on_event: Callable[[Event], None] | None = None,
+    on_transfer: Callable[[Transfer], None] | None = None,
+) -> Executor:
     """Return an executor for *backend*, not yet entered."""
-    transport = open_transport(backend, lambda text: click.echo(f"adapter: {printable(text)}", err=True))
+    transport = open_transport(backend, lambda text: click.echo(f"adapter: {printable(text)}", err=True), on_transfer)
     return Executor(backend, transport=transport, journal=journal, secrets=read_secrets(backend), on_event=on_event)
 
 

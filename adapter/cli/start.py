@@ -26,7 +26,7 @@ async def start(backend: Backend, tasks: Sequence[Task], name: str, *, detach: b
     journal = open_journal()
     watch = Watch(quiet=quiet, as_json=as_json)
     async with Interrupts() as interrupts:
-        async with open_executor(backend, journal, watch.on_event) as executor:
+        async with open_executor(backend, journal, watch.on_event, watch.on_transfer) as executor:
             run = await executor.submit(tasks, name=name)
             record = journal.find_run(run)
             if not detach:

@@ -40,6 +40,15 @@ class Download:
     exclude: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """How far files have come: ``what`` happens to them (``sending``, ``bringing``), ``done`` and ``size`` in bytes."""
+
+    what: str
+    done: int
+    size: int
+
+
 @runtime_checkable
 class Transport(Protocol):
     """Carries command lines and files to one target. Used as ``async with transport:``.

@@ -34,6 +34,8 @@ from adapter.transports.frames import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from adapter.transports.base import Transfer
+
     Prompt = Callable[[str, bool], str | None]
 
 _log = logging.getLogger(__name__)
@@ -303,6 +305,14 @@ def _far_transport(broker: Broker, settings: Mapping[str, Any]) -> Any:
     class _Far(SshTransport):
         logged_in_at: float | None = None
 
+        def __init__(self) -> None:
+            super().__init__(settings, on_transfer=self._tell_asker)
+
+        def _tell_asker(self, transfer: Transfer) -> None:
+            asker = _REQUEST.get()
+            frame = {"do": "transfer", "id": asker.number, "transfer": asdict(transfer)}
+            broker.loop.call_soon_threadsafe(asker.guest.wire.post, frame)
+
         async def _login(self) -> Any:
             asker = _REQUEST.get()
             self._prompt = None
@@ -323,7 +333,7 @@ def _far_transport(broker: Broker, settings: Mapping[str, Any]) -> Any:
             _log.info("logged in to %s", self.host)
             return opened
 
-    return _Far(settings)
+    return _Far()
 
 
 def _keep_refusal(path: Path, words: str) -> None:

@@ -27,7 +27,7 @@ from adapter.errors import (
     ConnectError,
     OutcomeUnknown,
 )
-from adapter.transports.base import Download, Upload
+from adapter.transports.base import Download, Transfer, Upload
 from adapter.transports.frames import (
     IDLE_S,
     Lost,
@@ -75,12 +75,13 @@ class SharedTransport:
         folder: Path,
         prompt: Prompt | None = None,
         tell: Callable[[str], None] | None = None,
+        on_transfer: Callable[[Transfer], None] | None = None,
     ) -> None:
         """Nothing is opened before the first command."""
         self.host: str = connection["host"]
         self._connection, self._folder = connection, folder
         self._idle_s = idle_seconds(connection) or IDLE_S
-        self._prompt, self._tell = prompt, tell
+        self._prompt, self._tell, self._on_transfer = prompt, tell, on_transfer
         self._opening = asyncio.Lock()
         self._link: _Link | None = None
         self._ending: list[_Link] = []
@@ -147,7 +148,7 @@ class SharedTransport:
 
         if self._tell is not None:
             self._tell(f"a connection to {self.host} of its own, not a shared one: {why}")
-        self._direct = SshTransport(self._connection, prompt=self._prompt)
+        self._direct = SshTransport(self._connection, prompt=self._prompt, on_transfer=self._on_transfer)
         return self._direct
 
     async def _open(self) -> _Link:
@@ -179,7 +180,7 @@ class SharedTransport:
             await wire.close()
             raise NoBroker(f"the broker at {place.socket} does not answer") from error
         if hello is not None and hello.get("version") == __version__:
-            return _Link(wire, self.host, self._prompt)
+            return _Link(wire, self.host, self._prompt, self._on_transfer)
         await wire.close()
         if hello is not None:
             raise NoBroker(
@@ -192,8 +193,10 @@ class SharedTransport:
 class _Link:
     """This process's line to the broker; many requests are under way on it at once."""
 
-    def __init__(self, wire: Wire, host: str, prompt: Prompt | None) -> None:
-        self._wire, self._host, self._prompt = wire, host, prompt
+    def __init__(
+        self, wire: Wire, host: str, prompt: Prompt | None, on_transfer: Callable[[Transfer], None] | None
+    ) -> None:
+        self._wire, self._host, self._prompt, self._on_transfer = wire, host, prompt, on_transfer
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._taken: set[int] = set()
@@ -281,6 +284,9 @@ class _Link:
             return  # it was cancelled meanwhile
         elif what == "taken":
             self._taken.add(number)
+        elif what == "transfer":
+            if self._on_transfer is not None:
+                self._on_transfer(Transfer(**frame["transfer"]))
         elif what == "error":
             answer.set_exception(error_of(frame))
         else:

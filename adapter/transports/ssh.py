@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from adapter.transports.base import Download, Upload
+    from adapter.transports.base import Download, Transfer, Upload
 
 CONNECT_TIMEOUT_S = 20.0  # for a server that accepts and never answers; ConnectTimeout in ~/.ssh/config wins
 ATTEMPT_INTERVAL_S = 2.0  # between two logins: sites ban hasty clients
@@ -40,7 +40,8 @@ class SshTransport:
     """Runs commands on the host of a backend's ``connection``.
 
     ``prompt`` is asked for passwords, passphrases and second factors (a text, and whether the answer may be seen);
-    ``None`` means that nobody is there to answer. ``options`` go to asyncssh as they are.
+    ``None`` means that nobody is there to answer. ``on_transfer`` hears how far files have come. ``options`` go to
+    asyncssh as they are.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class SshTransport:
         connection: Mapping[str, Any],
         *,
         prompt: Callable[[str, bool], str | None] | None = None,
-        on_progress: Callable[[str, int, int], None] | None = None,
+        on_transfer: Callable[[Transfer], None] | None = None,
         **options: Any,
     ) -> None:
         """Nothing is opened before the first command."""
@@ -62,7 +63,7 @@ class SshTransport:
             **options,
         }
         self._prompt = prompt
-        self.on_progress = on_progress
+        self.on_transfer = on_transfer
         self._connection: asyncssh.SSHClientConnection | None = None
         self._opening = asyncio.Lock()
         self._channels = _Channels(int(connection.get("max_channels") or MOST_CHANNELS))

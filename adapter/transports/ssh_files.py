@@ -15,6 +15,7 @@ import secrets
 import shlex
 import tarfile
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ import asyncssh
 
 from adapter.core.frame import frame, unframe
 from adapter.errors import AuthenticationError, ConnectError, OutcomeUnknown, TransportError
+from adapter.transports.base import Transfer
 from adapter.transports.files import unpack_here
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 SMALL = 1 << 20  # bytes; below, a file travels in the common archive
 TEXT_BLOCK = 1 << 20  # bytes in one command, where files have to travel as text
 TRANSFER_TIMEOUT_S = 600.0
+TELL_S = 0.25  # between two words on how far a transfer is
 _MISSING = 3  # exit code of the placing step when content is not in the store yet
 
 
@@ -43,7 +46,7 @@ class Link(Protocol):
     """What is needed of the transport."""
 
     host: str
-    on_progress: Callable[[str, int, int], None] | None
+    on_transfer: Callable[[Transfer], None] | None
 
     async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
         """Run a command."""
@@ -66,6 +69,23 @@ class Content:
     def open(self) -> IO[bytes]:
         """Return a reader of the bytes."""
         return io.BytesIO(self.literal or b"") if self.path is None else self.path.open("rb")
+
+
+class _Count:
+    """Tells how far a transfer of *size* bytes is; one of under a mebibyte is not worth a word."""
+
+    def __init__(self, link: Link, what: str, size: int) -> None:
+        self._tell = link.on_transfer if size >= SMALL else None
+        self._what, self._done, self._size = what, 0, size
+        self._next_at = 0.0
+
+    def add(self, size: int) -> None:
+        """Say that *size* more bytes are done; that all are is always told."""
+        self._done += size
+        now = time.monotonic()
+        if self._tell and (now >= self._next_at or self._done >= self._size):
+            self._next_at = now + TELL_S
+            self._tell(Transfer(self._what, min(self._done, self._size), self._size))
 
 
 @dataclass(slots=True)
@@ -173,13 +193,13 @@ async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], 
     """Send *contents* and return the shell text that then checks them and moves them into the store."""
     small, large = [c for c in contents if c.size < SMALL], [c for c in contents if c.size >= SMALL]
     bundle = f"{scratch}/store/bundle-{secrets.token_hex(6)}.part"
+    count = _Count(link, "sending", sum(content.size for content in contents))
     try:
         async with link.sftp() as sftp:
             for content in large:
-                await _send_one(link, sftp, content, parts[content.key], f"{scratch}/store/{content.key}.part")
+                await _send_one(sftp, content, parts[content.key], f"{scratch}/store/{content.key}.part", count)
             if small:
-                archive = await asyncio.to_thread(_archive, small)
-                await _send_stream(link, sftp, archive, bundle, size=len(archive.getvalue()))
+                await _send_stream(sftp, await asyncio.to_thread(_archive, small), bundle, count)
     except (asyncssh.Error, OSError) as error:
         if isinstance(error, asyncssh.SFTPError) and not isinstance(
             error, _LOST
@@ -193,25 +213,27 @@ async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], 
             raise
         for content in large:
             with content.open() as reader:
-                await _append(link, reader, f"{scratch}/store/{content.key}.part", start=parts[content.key])
+                await _append(link, reader, f"{scratch}/store/{content.key}.part", count, start=parts[content.key])
         if small:
-            await _append(link, await asyncio.to_thread(_archive, small), bundle, start=0)
+            await _append(link, await asyncio.to_thread(_archive, small), bundle, count, start=0)
     return _keep_step(scratch, bundle if small else None, [c.key for c in large])
 
 
-async def _append(link: Link, reader: IO[bytes], target: str, *, start: int) -> None:
+async def _append(link: Link, reader: IO[bytes], target: str, count: _Count, *, start: int) -> None:
     """Send what *reader* gives from byte *start* on through the shell, as text: for a server whose SFTP does not work.
 
     What a start-up file prints, which is what breaks SFTP as a rule, does no harm to an answer in a frame.
     """
     quoted = shlex.quote(target)
     reader.seek(start)
+    count.add(start)
     empty = "" if start else f": >{quoted} && "
     while block := reader.read(TEXT_BLOCK):
         text = base64.encodebytes(block).decode()
         took = await _ask(link, f"{empty}base64 -d >>{quoted} <<'END'\n{text}END")
         if took.exit_code != 0:
             raise TransportError(f"cannot put files at {target} on {link.host}: {took.words}")
+        count.add(len(block))
         empty = ""
 
 
@@ -229,15 +251,16 @@ async def _why_not(link: Link, scratch: str, parts: Sequence[str], error: asyncs
     return f"cannot put files below {store} on {link.host}: {said.words if said.exit_code else error}"
 
 
-async def _send_one(link: Link, sftp: asyncssh.SFTPClient, content: Content, offset: int, target: str) -> None:
+async def _send_one(sftp: asyncssh.SFTPClient, content: Content, offset: int, target: str, count: _Count) -> None:
     with content.open() as reader:
         start = offset if offset <= content.size else 0
         reader.seek(start)
-        await _send_stream(link, sftp, reader, target, size=content.size, start=start)
+        count.add(start)
+        await _send_stream(sftp, reader, target, count, start=start)
 
 
-async def _send_stream(  # noqa: PLR0913 (each is one fact about the transfer)
-    link: Link, sftp: asyncssh.SFTPClient, reader: IO[bytes], target: str, *, size: int, start: int = 0
+async def _send_stream(
+    sftp: asyncssh.SFTPClient, reader: IO[bytes], target: str, count: _Count, *, start: int = 0
 ) -> None:
     """Send what *reader* gives to *target* from byte *start* on, many blocks under way at once."""
     mode = "r+b" if start else "wb"
@@ -252,8 +275,7 @@ async def _send_stream(  # noqa: PLR0913 (each is one fact about the transfer)
                     for each in done:
                         each.result()
                     under_way -= done
-                    if link.on_progress and size >= SMALL:
-                        link.on_progress(target, at, size)
+                count.add(len(block))
             for each in under_way:
                 await each
         finally:
@@ -313,8 +335,9 @@ async def get_files(link: Link, downloads: Sequence[Download], scratch: str) -> 
     sizes = {int(row[0]): int(row[1]) for row in map(str.split, packed.stdout.splitlines()) if len(row) == 2}
     written: list[list[str]] = [[] for _ in downloads]
     if sizes:
+        total = sum(sizes.values())
         with tempfile.TemporaryFile() as local:
-            await _fetch(link, folder, local, sum(sizes.values()))
+            await _fetch(link, folder, local, total, _Count(link, "bringing", total))
             at = 0
             for number, size in sorted(sizes.items()):
                 written[number] = await asyncio.to_thread(unpack_here, _part(local, at, size), downloads[number])
@@ -345,12 +368,12 @@ def _find(pattern: str) -> str:
     return f"find . -mindepth {depth} -maxdepth {depth} -path {escaped} -print0"
 
 
-async def _fetch(link: Link, folder: str, local: IO[bytes], size: int) -> None:
+async def _fetch(link: Link, folder: str, local: IO[bytes], size: int, count: _Count) -> None:
     """Bring the archive in *folder* and remove it there: the channel is open, another would cost three round trips."""
     path = f"{folder}/all"
     try:
         async with link.sftp() as sftp:
-            await _read(link, sftp, path, local, size)
+            await _read(sftp, path, local, size, count)
             with suppress(asyncssh.SFTPError):  # what stays there does no harm
                 await sftp.remove(path)
                 await sftp.rmdir(folder)
@@ -359,18 +382,19 @@ async def _fetch(link: Link, folder: str, local: IO[bytes], size: int) -> None:
     except TransportError as error:
         if isinstance(error, ConnectError | AuthenticationError):
             raise
-        await _read_as_text(link, path, local, size)
+        await _read_as_text(link, path, local, size, count)
         await _ask(link, f"rm -rf {shlex.quote(folder)}")
 
 
-async def _read_as_text(link: Link, path: str, local: IO[bytes], size: int) -> None:
+async def _read_as_text(link: Link, path: str, local: IO[bytes], size: int, count: _Count) -> None:
     """Bring a file through the shell, as text: see :func:`_append`."""
     for at in range(0, size, TEXT_BLOCK):
         step = f"tail -c +{at + 1} {shlex.quote(path)} | head -c {min(TEXT_BLOCK, size - at)} | base64"
         local.write(base64.b64decode((await _ask(link, step)).stdout))
+        count.add(min(TEXT_BLOCK, size - at))
 
 
-async def _read(link: Link, sftp: asyncssh.SFTPClient, path: str, local: IO[bytes], size: int) -> None:
+async def _read(sftp: asyncssh.SFTPClient, path: str, local: IO[bytes], size: int, count: _Count) -> None:
     async with sftp.open(path, "rb", encoding=None) as file:
         at = 0
         while at < size:
@@ -378,8 +402,7 @@ async def _read(link: Link, sftp: asyncssh.SFTPClient, path: str, local: IO[byte
             for block in await asyncio.gather(*(file.read(length, start) for start, length in blocks)):
                 local.write(cast("bytes", block))
             at += sum(length for _, length in blocks)
-            if link.on_progress and size >= SMALL:
-                link.on_progress(path, at, size)
+            count.add(sum(length for _, length in blocks))
 
 
 def _part(local: IO[bytes], start: int, size: int) -> IO[bytes]:

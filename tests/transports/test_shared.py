@@ -32,7 +32,7 @@ from adapter.errors import (
     TransportError,
 )
 from adapter.transports import transport_for
-from adapter.transports.base import Download, Upload
+from adapter.transports.base import Download, Transfer, Upload
 from adapter.transports.frames import Wire, idle_seconds, links_folder, place_of
 from adapter.transports.shared import SharedTransport, link_statuses
 from adapter.transports.ssh import SshTransport
@@ -355,6 +355,24 @@ def test_files_travel_both_ways(site: Site, tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "back" / "big").read_bytes() == (here / "big").read_bytes()
     assert (tmp_path / "back" / "bytes").read_bytes() == b"\0\xff"
     assert (far / "in" / "a program").stat().st_mode & 0o100
+
+
+def test_how_far_files_are_is_told_to_who_sends_them_and_to_nobody_else(site: Site, tmp_path: Path) -> None:
+    heard: list[Transfer] = []
+    others: list[Transfer] = []
+    content = b"x" * 5_000_000
+
+    async def both() -> None:
+        mine = SharedTransport(site.connection, folder=site.folder, on_transfer=heard.append)
+        other = SharedTransport(site.connection, folder=site.folder, on_transfer=others.append)
+        async with mine, other:
+            await other.run("true", timeout_s=20)
+            upload = Upload(target=f"{tmp_path}/far/in", content=content)
+            await asyncio.gather(mine.put([upload], scratch=f"{tmp_path}/far/.files"), other.run("true", timeout_s=20))
+
+    asyncio.run(asyncio.wait_for(both(), 60))
+    assert heard[-1] == Transfer("sending", len(content), len(content))
+    assert others == []
 
 
 def test_a_file_that_cannot_be_put_is_named(site: Site, tmp_path: Path) -> None:

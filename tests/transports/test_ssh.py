@@ -25,7 +25,7 @@ from adapter.errors import (
     TransportError,
 )
 from adapter.transports import ssh
-from adapter.transports.base import Download, Transport, Upload
+from adapter.transports.base import Download, Transfer, Transport, Upload
 from adapter.transports.ssh import SshTransport
 
 if TYPE_CHECKING:
@@ -630,6 +630,36 @@ def test_large_outputs_come_whole_and_nothing_is_left_behind(server: Server, tmp
     get(server, Download(folder=str(work), pattern="large", to=str(tmp_path / "out")))
     assert (tmp_path / "out" / "large").read_bytes() == (work / "large").read_bytes()
     assert list(Path(server.scratch).iterdir()) == []
+
+
+@pytest.mark.parametrize("serves_files", [True, False], ids=["sftp", "as text"])
+def test_who_listens_hears_how_far_large_files_are_both_ways(
+    server: Server, tmp_path: Path, *, serves_files: bool
+) -> None:
+    server.serves_files = serves_files
+    heard: list[Transfer] = []
+    large, size = tmp_path / "large", 6_000_000
+    large.write_bytes(os.urandom(size))
+    there = f"{server.home}/in"
+
+    async def use(transport: SshTransport) -> None:
+        few = [Upload(target=f"{there}/small", content=b"x" * 9000), Upload(target=f"{there}/large", path=str(large))]
+        await transport.put(few, scratch=server.scratch)
+        await transport.put([Upload(target=f"{there}/again", path=str(large))], scratch=server.scratch)
+        await transport.put([Upload(target=f"{there}/tiny", content=b"tiny")], scratch=server.scratch)
+        wanted = Download(folder=there, pattern="large", to=str(tmp_path / "back"))
+        await transport.get([wanted], scratch=server.scratch)
+
+    with_transport(server, use, on_transfer=heard.append)
+    up, down = ([each for each in heard if each.what == what] for what in ("sending", "bringing"))
+    assert len(up) + len(down) == len(heard)
+    assert {each.size for each in up} == {size + 9000}, "what is there, or is small, is not worth a word"
+    assert up[-1].done == size + 9000
+    assert {each.size for each in down} == {down[0].size}
+    assert size < down[0].size < size + 20_000, "an archive"
+    assert down[-1].done == down[0].size
+    for each in (up, down):
+        assert [one.done for one in each] == sorted(one.done for one in each)
 
 
 @pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped-by-tar", "link/escaped"])
