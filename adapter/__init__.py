@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adapter.execution.book import Event
     from adapter.execution.executor import Executor
     from adapter.execution.journal import Journal
-    from adapter.transports.base import Download, Transport, Upload
+    from adapter.transports.base import Download, Transfer, Transport, Upload
     from adapter.transports.dry_run import DryRunTransport
     from adapter.transports.local import LocalTransport
     from adapter.transports.scripted import ScriptedTransport
@@ -47,6 +47,7 @@ _HOMES = {
     "State": "core.state",
     "Step": "core.task",
     "Task": "core.task",
+    "Transfer": "transports.base",
     "Transport": "transports.base",
     "Until": "core.task",
     "Upload": "transports.base",
@@ -61,7 +62,7 @@ _HOMES = {
 __all__ = [
     "AdapterError", "After", "Backend", "CompletedCommand", "Download", "DryRunTransport", "Event", "Executor", "Input",
     "Job", "Journal", "LocalTransport", "Output", "Reason", "Resources", "ScriptedTransport", "Session", "State",
-    "Step", "Task", "Transport", "Until", "Upload", "Usage", "__version__", "connect", "load_backend", "load_tasks",
+    "Step", "Task", "Transfer", "Transport", "Until", "Upload", "Usage", "__version__", "connect", "load_backend", "load_tasks",
     "run",
 ]  # fmt: skip
 

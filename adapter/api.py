@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from adapter.core.job import Job
     from adapter.execution.book import Event
-    from adapter.transports.base import Transport
+    from adapter.transports.base import Transfer, Transport
 
     Result = TypeVar("Result")
 
@@ -42,11 +42,13 @@ def connect(
     transport: Transport | None = None,
     journal: Journal | str | Path | None = None,
     on_event: Callable[[Event], None] | None = None,
+    on_transfer: Callable[[Transfer], None] | None = None,
 ) -> Executor:
     """Return an executor for *backend* (itself, its name, or a path), to be used with ``async with``.
 
     ``None`` for *transport* means the one that the backend's ``connection`` asks for; ``None`` for *journal* means the
-    one that the command ``adapter`` uses, so that both see the same runs.
+    one that the command ``adapter`` uses, so that both see the same runs. ``on_event`` hears what happens;
+    ``on_transfer`` how far large files are on their way, several times a second, if the transport is not your own.
 
     Raises:
         ConfigError: the backend file is wrong, or there is none of that name.
@@ -55,7 +57,7 @@ def connect(
     loaded = backend if isinstance(backend, Backend) else load_backend(backend).backend
     if not isinstance(journal, Journal):
         journal = Journal.open(journal or state_dir() / "journal.sqlite")
-    transport = transport or transport_for(loaded.connection)
+    transport = transport or transport_for(loaded.connection, on_transfer=on_transfer)
     return Executor(loaded, transport=transport, journal=journal, secrets=read_secrets(loaded), on_event=on_event)
 
 
