@@ -62,8 +62,8 @@ _HOMES = {
 __all__ = [
     "AdapterError", "After", "Backend", "CompletedCommand", "Download", "DryRunTransport", "Event", "Executor", "Input",
     "Job", "Journal", "LocalTransport", "Output", "Reason", "Resources", "ScriptedTransport", "Session", "State",
-    "Step", "Task", "Transfer", "Transport", "Until", "Upload", "Usage", "__version__", "connect", "load_backend", "load_tasks",
-    "run",
+    "Step", "Task", "Transfer", "Transport", "Until", "Upload", "Usage", "__version__", "connect", "load_backend",
+    "load_tasks", "run",
 ]  # fmt: skip
 
 
