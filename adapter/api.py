@@ -114,7 +114,7 @@ class Session:
         Raises:
             TimeoutError: *timeout_s* passed; the jobs go on.
         """
-        return self._do(asyncio.wait_for(self.executor.wait(run), timeout_s))
+        return self._do(self._wait(run, timeout_s))
 
     def jobs(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now."""
@@ -131,6 +131,10 @@ class Session:
     def read_log(self, job: Job, stream: str = "stdout") -> str:
         """Return what *job* wrote to *stream* so far."""
         return self._do(self.executor.read_log(job, stream))[0]
+
+    async def _wait(self, run: str, timeout_s: float | None) -> list[Job]:
+        async with asyncio.timeout(timeout_s):
+            return await self.executor.wait(run)
 
     async def _open(self) -> Executor:
         return await connect(self._backend, **self._options).__aenter__()

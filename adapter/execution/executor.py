@@ -111,11 +111,11 @@ class Executor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop, and leave the jobs where they are: any later executor goes on with them."""
-        if self._loop:
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
-        await self._watcher.stop()
+        for task in filter(None, (self._loop, self._watcher.task)):
+            while not task.done():  # what it waits for may take a cancellation for its own
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({task}, timeout=1)
         for run in {job.run for job in self.jobs.values()} - self._book.foreign:
             self.journal.release(run, self._book.owner)
         await self.site.transport.__aexit__(kind, error, trace)

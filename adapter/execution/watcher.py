@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from adapter.errors import TransportError
@@ -23,22 +22,15 @@ class Watcher:
         """Nothing is run before :meth:`listen`."""
         self._book = book
         self._hurry = hurry
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None  # the watch under way
         self._not_before = 0.0
         self._said: set[str] = set()
 
     def listen(self, now: float) -> None:
         """See to it that the watch runs if it can be of use; it comes back by itself after a while."""
-        is_running = self._task is not None and not self._task.done()
+        is_running = self.task is not None and not self.task.done()
         if not is_running and now >= self._not_before and self._job_ids() and self._book.site.is_watched:
-            self._task = asyncio.create_task(self._follow(), name="adapter watch")
-
-    async def stop(self) -> None:
-        """End the watch."""
-        if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            self.task = asyncio.create_task(self._follow(), name="adapter watch")
 
     def _job_ids(self) -> list[str]:
         return [job.job_id for job in self._book.mine() if job.job_id is not None and not job.state.is_final]

@@ -294,7 +294,8 @@ class Broker:
             await asyncio.wait(tasks, timeout=END_S)
         closing = asyncio.run_coroutine_threadsafe(self._far.__aexit__(None, None, None), self._ssh_loop)
         with suppress(Exception):
-            await asyncio.wait_for(asyncio.wrap_future(closing), END_S)
+            async with asyncio.timeout(END_S):
+                await asyncio.wrap_future(closing)
         self._ssh_loop.call_soon_threadsafe(self._ssh_loop.stop)
 
 

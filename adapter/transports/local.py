@@ -43,7 +43,8 @@ class LocalTransport:
         ended = asyncio.get_running_loop().create_future()
         threading.Thread(target=_wait, args=(process, ended), daemon=True).start()
         try:
-            await asyncio.wait_for(asyncio.shield(ended), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(ended)
         except (TimeoutError, asyncio.CancelledError) as error:
             _end_group(process)
             await ended

@@ -173,12 +173,13 @@ class SharedTransport:
             return None
         try:
             await wire.send({"do": "hello", "version": __version__, "prompt": self._prompt is not None})
-            hello = await asyncio.wait_for(wire.receive(), START_S)
-        except OSError:
-            hello = None
-        except TimeoutError as error:
+            async with asyncio.timeout(START_S):
+                hello = await wire.receive()
+        except TimeoutError as error:  # an OSError, too
             await wire.close()
             raise NoBroker(f"the broker at {place.socket} does not answer") from error
+        except OSError:
+            hello = None
         if hello is not None and hello.get("version") == __version__:
             return _Link(wire, self.host, self._prompt, self._on_transfer)
         await wire.close()
@@ -398,8 +399,9 @@ async def link_statuses(folder: Path, *, close: bool = False) -> list[LinkStatus
     found = []
     for path in sorted(links_folder(folder).glob("*.sock")):
         with suppress(OSError, NoBroker, TimeoutError):
-            if status := await asyncio.wait_for(_status(path, close=close), END_S):
-                found.append(status)
+            async with asyncio.timeout(END_S):
+                if status := await _status(path, close=close):
+                    found.append(status)
     return found
 
 

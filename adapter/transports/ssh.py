@@ -83,7 +83,8 @@ class SshTransport:
             collected: tuple[list[bytes], list[bytes]] = ([], [])
             work = asyncio.create_task(_converse(process, stdin.encode(), collected))
             try:
-                await asyncio.wait_for(work, timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await work
             except TimeoutError as error:
                 partial = _completed(command, process, collected)
                 late = f"a command took longer than {timeout_s:g} s on {self.host}"
@@ -130,7 +131,8 @@ class SshTransport:
         if self._connection is not None:
             self._connection.close()
             with suppress(asyncssh.Error, OSError, TimeoutError):
-                await asyncio.wait_for(self._connection.wait_closed(), 5)
+                async with asyncio.timeout(5):
+                    await self._connection.wait_closed()
             self._connection = None
 
     # -- the connection

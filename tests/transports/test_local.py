@@ -157,6 +157,22 @@ def test_a_cancelled_command_is_ended_with_its_whole_group(tmp_path: Path) -> No
     assert until(lambda: not zombies()), zombies()
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_cancellation_that_comes_with_the_end_of_a_command_is_never_swallowed(turns: int) -> None:
+    async def story() -> None:
+        async with LocalTransport() as transport:
+            task = asyncio.create_task(transport.run("sleep 0.1", timeout_s=20))
+            await asyncio.sleep(0.05)
+            time.sleep(0.4)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if task.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    asyncio.run(story())
+
+
 def test_closing_the_transport_ends_what_still_runs(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
 
