@@ -111,12 +111,13 @@ class StatusLine:
 
     def show(self, jobs: Sequence[Job]) -> None:
         """Show the state and for how long."""
-        if self.is_over or all(job.state.is_final for job in jobs):
+        moving = self._moving.text()
+        if self.is_over or (all(job.state.is_final for job in jobs) and not moving):
             self.pause()
             return
         job, now = jobs[0], time.time()
         known = f" as job {job.job_id}" if job.job_id else ""
-        doing = self._moving.text() or f"{job.verdict}{known}"
+        doing = moving or f"{job.verdict}{known}"
         text = f"{job.key} {doing}, {format_seconds(elapsed_s(jobs, now))}"
         if text != self._shown:
             self._shown = text

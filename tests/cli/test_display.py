@@ -6,6 +6,7 @@ import pytest
 
 from adapter.cli.display import Lines, Live, Silent, StatusLine
 from adapter.core.job import Job
+from adapter.core.state import State
 from adapter.core.task import task_from
 from adapter.transports.base import Transfer
 
@@ -47,6 +48,13 @@ def test_the_status_line_says_it_while_it_lasts(capsys: pytest.CaptureFixture[st
     clock.now += 10  # nothing was heard for long
     line.show([JOB])
     assert "files" not in capsys.readouterr().err
+
+
+def test_files_that_come_after_the_end_of_the_task_are_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    line = StatusLine(Ticks())
+    line.move(Transfer("bringing", 1 << 20, 4 << 20))
+    line.show([JOB.but(state=State.SUCCEEDED, ended_at=1.0)])
+    assert "bringing files, 25% of 4.0 MiB" in capsys.readouterr().err
 
 
 def test_the_live_lines_hold_it_too() -> None:
