@@ -24,7 +24,9 @@ GOLDENS = "render"
 _TEXTS: tuple[tuple[str | type, ...], ...] = (
     ("about",), ("source",), ("version",), ("stdout",), ("stderr",), ("asked", int),
     ("expect", "job_id"), ("expect", "version"), ("expect", "stdout"), ("expect", "stderr"),
-    ("expect", "absent", int), ("expect", "told", int), ("expect", "found", str),
+    ("expect", "absent", int), ("expect", "told", int),
+    *(("expect", kind, int) for kind in ("transient", "limit", "auth", "gone", "permanent", "none")),
+    ("expect", "found", str),
     ("expect", "jobs", str, "native_state"), ("expect", "jobs", str, "native_reason"),
 )  # fmt: skip
 

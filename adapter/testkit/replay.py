@@ -326,6 +326,16 @@ def _watch(backend: Backend, capture: Capture) -> list[str]:
     return [] if came == expected else [_differs("watch", sorted(expected), sorted(came))]
 
 
+def _words(backend: Backend, capture: Capture) -> list[str]:
+    found = []
+    for expected, messages in capture.expect.items():
+        for message in messages:
+            came = classify(backend, replace(capture.completed, stdout="", stderr=message)) or "none"
+            if came != expected:
+                found.append(f"{message!r}: expected {expected}, came {came}")
+    return found
+
+
 _REPLAYS = {
     "submit": _submit,
     "monitor": _monitor,
@@ -335,4 +345,5 @@ _REPLAYS = {
     "kill": _kill,
     "version": _version,
     "log": _log,
+    "words": _words,
 }

@@ -41,7 +41,7 @@ def test_a_capture_that_is_no_answer_shows_nobody_absent() -> None:
     ("change", "message"),
     [
         (("about:", "abut:"), "one.yaml:1:1: unknown key 'abut'; did you mean 'about'?"),
-        (("monitor", "moniter"), "one.yaml:3:9: action: found the text 'moniter', expected one of submit, monitor, result, find, watch, kill, version, log; did you mean 'monitor'?"),
+        (("monitor", "moniter"), "one.yaml:3:9: action: found the text 'moniter', expected one of submit, monitor, result, find, watch, kill, version, log, words; did you mean 'monitor'?"),
         (("exit_code: 0", "exit_code: none"), "one.yaml:5:12: exit_code: found the text 'none', expected a whole number"),
         (("state: running", "state: runing"), "one.yaml:7:30: expect.jobs.101.state: found the text 'runing', expected one of queued, held, running, suspended, succeeded, failed, killed, unknown; did you mean 'running'?"),
         (("state: running", "wall: 7"), "one.yaml:7:23: unknown key 'wall'; did you mean 'wall_s'?"),

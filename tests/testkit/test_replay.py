@@ -105,6 +105,46 @@ def test_a_log_that_a_command_prints_is_read() -> None:
     assert replay(toy(), capture(LOG)) == ["logs.stdout is no command: there is no answer to read"]
 
 
+WATCH = """
+    about: Two jobs ended
+    source: written for the tests
+    action: watch
+    exit_code: 0
+    stdout: |
+      welcome
+      gone 101
+      gone 102
+    expect: {told: ["101", "102"]}
+    """
+
+
+def test_what_a_watch_tells_is_read() -> None:
+    watched = toy(watch={"command": "toy-watch", "row": r"^gone (?P<job_id>\d+)$"})
+    assert replay(watched, capture(WATCH)) == []
+    assert replay(watched, capture(WATCH.replace("gone 102", "102"))) == [
+        "watch: expected ['101', '102'], came ['101']"
+    ]
+    assert replay(toy(watch=None), capture(WATCH)) == ["the backend has no `watch`"]
+
+
+WORDS = """
+    about: What the commands say when they fail
+    source: written for the tests
+    action: words
+    exit_code: 1
+    expect:
+      limit: [queue 7 is full]
+      none: [queue 7 is open]
+    """
+
+
+def test_words_have_the_class_that_is_written_beside_them() -> None:
+    assert replay(toy(), capture(WORDS)) == []
+    assert replay(toy(errors={"limit": ["is open"]}), capture(WORDS)) == [
+        "'queue 7 is full': expected limit, came none", "'queue 7 is open': expected none, came limit"
+    ]  # fmt: skip
+
+
 def test_a_capture_of_an_old_version_is_read_as_that_version_is() -> None:
     row = r"^(?P<job_id>\d+) (?P<state>\w)$"
     backend = toy(when=[{"version": "< 2", "use": {"monitor": {"row": row}}}])
