@@ -318,7 +318,8 @@ def test_what_a_task_left_running_may_go_on_where_the_backend_says_so(place: Cal
     process = here.start()
     process.communicate(timeout=20)
     try:
-        assert [line.strip() for line in session(process.pid)] == ["sleep 300"]
+        alone = ["sleep 300"]  # once the shell that began it has become it
+        assert until(lambda: [line.strip() for line in session(process.pid)] == alone), session(process.pid)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
 
