@@ -116,7 +116,10 @@ def _templates(document: Mapping[str, Any]) -> Iterator[Finding]:
     for path, known in places:
         spec = _at(document, path)
         if isinstance(spec.get("command"), str):
-            yield from tried.command((*path, "command"), spec["command"], {*known, *COMMAND_VARIABLES})
+            has_options = path not in {("watch",), ("version",)}
+            yield from tried.command(
+                (*path, "command"), spec["command"], {*known, *COMMAND_VARIABLES} if has_options else known
+            )
         yield from tried.options((*path, "options"), spec.get("options"), known)
 
 

@@ -108,6 +108,11 @@ def is_no_answer(spec: QuerySpec, backend: Backend, completed: CompletedCommand)
     return not spec.exit_codes and classify(backend, replace(completed, stdout="")) in {"transient", "auth"}
 
 
+def names(line: str, job_id: str) -> bool:
+    """Whether *line* holds *job_id* as a word, or as the first part of a longer name (``7`` in ``7.server``)."""
+    return re.search(rf"(?<![\w.]){re.escape(job_id)}(?!\w)", line) is not None
+
+
 def _by_exit_code(spec: QuerySpec, completed: CompletedCommand, asked: list[str]) -> Answer | None:
     word = spec.exit_codes.get(completed.exit_code)
     if word is None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ALPHABET = frozenset(chr(number) for number in (*range(128), 0xE9, 0x3042))  # one letter of each further kind
 _MANY = 16  # as many rounds as this are as bad as any number: 2**16 ways to cut
 
-_CATEGORIES = {
+CATEGORIES = {
     constants.CATEGORY_DIGIT: r"\d",
     constants.CATEGORY_NOT_DIGIT: r"\D",
     constants.CATEGORY_SPACE: r"\s",
@@ -150,6 +150,6 @@ _MEMBERS: dict[Any, Callable[[Any], frozenset[str]]] = {
     constants.LITERAL: lambda number: frozenset({chr(number)}),
     constants.NOT_LITERAL: lambda number: _ALPHABET - {chr(number)},
     constants.RANGE: lambda ends: frozenset(one for one in _ALPHABET if ends[0] <= ord(one) <= ends[1]),
-    constants.CATEGORY: lambda name: frozenset(one for one in _ALPHABET if re.match(_CATEGORIES[name], one)),
+    constants.CATEGORY: lambda name: frozenset(one for one in _ALPHABET if re.match(CATEGORIES[name], one)),
     constants.IN: _class,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
 from adapter.core.lifecycle import Evidence
-from adapter.core.parse import Answer, Observation, classify, is_no_answer, parse_query, parse_tokens
+from adapter.core.parse import Answer, Observation, classify, is_no_answer, names, parse_query, parse_tokens
 from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
 from adapter.core.render import expand_workspace, function_text, render_command, render_job
 from adapter.core.rows import json_text
@@ -237,7 +236,7 @@ class Site:
         """
         if not doubtful or completed is None or classify(self.backend, completed) != "gone":
             return bool(doubtful)
-        return any(_names(line, job.job_id or "") for line in doubtful)
+        return any(names(line, job.job_id or "") for line in doubtful)
 
     async def results(self, jobs: Sequence[Job]) -> dict[str, Observation]:
         """Ask accounting about *jobs* that ended; what it does not know, or cannot say, is left out."""
@@ -390,11 +389,6 @@ def _prepare_step(backend: Backend) -> str:
     lines += [f"[ -x {quote(path)} ] || echo missing {quote(path)}" for path in backend.programs.values()]
     lines += [f"command -v {quote(name)} >/dev/null || echo missing {quote(name)}" for name in backend.needs]
     return "\n".join(lines)
-
-
-def _names(line: str, job_id: str) -> bool:
-    """Whether *line* holds *job_id* as a word, or as the first part of a longer name (``7`` in ``7.server``)."""
-    return re.search(rf"(?<![\w.]){re.escape(job_id)}(?!\w)", line) is not None
 
 
 def _chunks(jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:

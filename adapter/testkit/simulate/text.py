@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from adapter.core.pattern import CATEGORIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -203,18 +205,8 @@ def _is_in(operation: Any, argument: Any, one: str) -> bool:  # noqa: PLR0911 (o
         case constants.RANGE:
             return bool(argument[0] <= ord(one) <= argument[1])
         case constants.CATEGORY:
-            return re.match(_CATEGORIES[argument], one) is not None
+            return re.match(CATEGORIES[argument], one) is not None
         case constants.IN:
             negated = argument[0][0] is constants.NEGATE
             return any(_is_in(kind, detail, one) for kind, detail in argument[negated:]) is not negated
     return False
-
-
-_CATEGORIES = {
-    constants.CATEGORY_DIGIT: r"\d",
-    constants.CATEGORY_NOT_DIGIT: r"\D",
-    constants.CATEGORY_SPACE: r"\s",
-    constants.CATEGORY_NOT_SPACE: r"\S",
-    constants.CATEGORY_WORD: r"\w",
-    constants.CATEGORY_NOT_WORD: r"\W",
-}
