@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Clock(Protocol):
@@ -24,11 +24,19 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The clock of this machine."""
+    """The clock of this machine as it was set when this began: what happens to it later moves no wait.
+
+    Time asleep counts (a closed laptop); setting the clock back or forward does not: clock_gettime(2), CLOCK_BOOTTIME.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, since_boot: Callable[[], float] | None = None) -> None:
+        """Read the wall clock once; ``None`` for *since_boot* is the kernel's own count."""
+        self._since_boot = since_boot or (lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._began = wall() - self._since_boot()
 
     def now(self) -> float:
         """Return seconds since the epoch."""
-        return time.time()
+        return self._began + self._since_boot()
 
     async def sleep(self, seconds: float) -> None:
         """Let *seconds* pass."""
