@@ -50,6 +50,7 @@ class Job:
     begun anew after it was certain that the try before had made no job. ``collected`` is whether its files are here.
     ``array`` is its place in an array, ``None`` for a job that was handed over by itself.
     ``after_succeeded`` and ``after_ended`` are the ids of the jobs that the scheduler itself makes it wait for.
+    ``wait_reason`` says why it does not run yet, in the scheduler's words or ours; empty where nobody says.
     """
 
     run: str
@@ -59,6 +60,7 @@ class Job:
     state: State = State.WAITING
     reason: Reason | None = None
     message: str = ""
+    wait_reason: str = ""
     job_id: str | None = None
     directory: str | None = None
     submit_try: int = 1

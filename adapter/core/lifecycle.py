@@ -42,7 +42,8 @@ class Patience:
 
     ``gone_after_s``: absent from good answers and no exit file, until lost. ``settle_s``: for an exit file or
     accounting that lags behind the scheduler's word. ``overdue_s``: an exit file is there and the scheduler still
-    says running.
+    says running. ``success_needs_exit_file``: the job's own wrapper always writes one, so that without it the
+    scheduler's word for success needs accounting's.
     """
 
     gone_after_s: float = 60.0
@@ -50,6 +51,7 @@ class Patience:
     overdue_s: float = 60.0
     has_result: bool = False
     requeues: bool = False
+    success_needs_exit_file: bool = False
 
 
 def advance(job: Job, evidence: Evidence, now: float, patience: Patience) -> Job:
@@ -59,10 +61,12 @@ def advance(job: Job, evidence: Evidence, now: float, patience: Patience) -> Job
     seen = evidence.observation
     if seen is not None and (seen.stuck or not seen.state.is_final):
         return _still_there(job, seen, evidence, now, patience)
-    job = job.but(left_since=now if job.left_since is None else job.left_since, native_state=_word(seen, job))
-    waited = now - (job.left_since or now)
-    if _should_wait(job, evidence, waited, patience):
+    left_since = now if job.left_since is None else min(job.left_since, now)  # a clock may have been set back since
+    job = job.but(left_since=left_since, native_state=_word(seen, job), wait_reason="")
+    if _should_wait(job, evidence, now - left_since, patience):
         return job
+    if patience.success_needs_exit_file and _is_unwitnessed_success(evidence):
+        return _unwitnessed(job, now)
     return _ended(job, evidence, now)
 
 
@@ -93,18 +97,24 @@ def _still_there(job: Job, seen: Observation, evidence: Evidence, now: float, pa
     elif job.reason is Reason.REQUEUED and state in _QUEUE_STATES:
         reason = Reason.REQUEUED
     job = job.but(state=state, reason=reason, native_state=seen.native_state, left_since=None)
+    job = job.but(wait_reason="" if state is State.RUNNING else seen.native_reason or seen.message)
     if state is State.RUNNING and job.started_at is None:
         job = job.but(started_at=now)
     if evidence.report is None or not (state.has_started or seen.state is State.UNKNOWN):
         return job.but(exit_seen_at=None)
-    job = job.but(exit_seen_at=job.exit_seen_at or now)
-    overdue = now - (job.exit_seen_at or now) >= patience.overdue_s
+    exit_seen_at = now if job.exit_seen_at is None else min(job.exit_seen_at, now)
+    job = job.but(exit_seen_at=exit_seen_at)
+    overdue = now - exit_seen_at >= patience.overdue_s
     return _by_report(job, evidence.report, now) if overdue else job
 
 
 def _should_wait(job: Job, evidence: Evidence, waited: float, patience: Patience) -> bool:
     """Whether better evidence may still come for a job that left the queue."""
     seen, result = evidence.observation, evidence.result
+    if patience.success_needs_exit_file and _is_unwitnessed_success(evidence):
+        return waited < patience.gone_after_s
+    if _may_be_explained(job, evidence) and patience.has_result:
+        return waited < patience.settle_s
     if seen is not None:
         says_enough = seen.state is State.KILLED or seen.reason is not None or seen.exit_code is not None
         return evidence.report is None and result is None and not says_enough and waited < patience.settle_s
@@ -115,6 +125,40 @@ def _should_wait(job: Job, evidence: Evidence, waited: float, patience: Patience
         return patience.has_result and waited < patience.settle_s
     grace = min(patience.gone_after_s, patience.settle_s) if job.kill_sent_at else patience.gone_after_s
     return waited < grace
+
+
+def _is_unwitnessed_success(evidence: Evidence) -> bool:
+    """Whether the scheduler alone says success: no exit file, and no word of accounting.
+
+    A scheduler was seen to say "done" for a job that it ended just as it started, before any step ran.
+    """
+    seen, result = evidence.observation, evidence.result
+    says_success = seen is not None and seen.state is State.SUCCEEDED and seen.reason is None
+    return says_success and evidence.report is None and (result is None or not result.state.is_final)
+
+
+def _unwitnessed(job: Job, now: float) -> Job:
+    if job.kill_sent_at is not None:
+        return _killed(job.but(ended_at=now))
+    return job.but(
+        state=State.LOST,
+        reason=Reason.VANISHED,
+        message=f"the scheduler says {job.native_state}, but the job's wrapper left no exit file: "
+        "whether its steps ran is not known",
+        ended_at=now,
+    )
+
+
+def _may_be_explained(job: Job, evidence: Evidence) -> bool:
+    """Whether a job ended by a signal of which nobody said yet who sent it; accounting may know."""
+    seen, report, result = evidence.observation, evidence.report, evidence.result
+    if job.kill_sent_at is not None or (result is not None and result.state.is_final):
+        return False
+    if seen is not None and (seen.reason is not None or seen.state is not State.FAILED):
+        return False
+    if report is not None and report.reason is not None:
+        return False
+    return (report is not None and report.signal is not None) or (seen is not None and seen.signal is not None)
 
 
 def _ended(job: Job, evidence: Evidence, now: float) -> Job:
@@ -139,9 +183,14 @@ def _ended(job: Job, evidence: Evidence, now: float) -> Job:
 
 
 def _filled(seen: Observation | None, result: Observation | None) -> Observation | None:
-    """Return what was *seen*, with what it left open filled from accounting's *result*."""
+    """Return what was *seen*, with what it left open filled from accounting's *result*.
+
+    Where the scheduler said no more than "failed", accounting knows better: who killed it, or why it failed.
+    """
     if seen is None or result is None:
         return seen or result
+    if seen.state is State.FAILED and seen.reason is None and _overrules(result):
+        seen = replace(seen, state=result.state, reason=result.reason)
     if seen.exit_code is None and seen.signal is None:
         seen = replace(seen, exit_code=result.exit_code, signal=result.signal)
     return replace(

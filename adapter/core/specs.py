@@ -74,6 +74,7 @@ class QuerySpec(CommandSpec):
     ``states`` and ``reasons`` map the scheduler's words to ours; ``exit_codes`` maps the command's own exit code to
     a word of ours or to ``gone``, for commands that ask about one job. ``gone_after_s`` is how long a job may be absent
     from good answers, without an exit file, before it is lost. ``requeues``: a running job may go back to the queue.
+    ``success_needs_exit_file``: the job's wrapper always writes one, and success without it needs accounting's word.
     """
 
     grammar: Grammar | None = None
@@ -85,6 +86,7 @@ class QuerySpec(CommandSpec):
     max_ids: int = 500
     gone_after_s: float = 60.0
     requeues: bool = False
+    success_needs_exit_file: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,7 @@ def query_from(spec: Mapping[str, Any]) -> QuerySpec:
         max_ids=spec.get("max_ids", 500),
         gone_after_s=units.parse_seconds(spec.get("absent", {}).get("gone_after", 60)),
         requeues=spec.get("requeues", False),
+        success_needs_exit_file=spec.get("success_needs_exit_file", False),
     )
 
 

@@ -21,6 +21,7 @@ NOW = 10_000.0
 BATCH = Patience(gone_after_s=60, settle_s=10, overdue_s=60)
 ACCOUNTED = Patience(gone_after_s=60, settle_s=10, overdue_s=60, has_result=True)
 REQUEUES = Patience(requeues=True)
+WITNESSED = Patience(gone_after_s=60, settle_s=10, success_needs_exit_file=True)
 
 Q, H, R, S = State.QUEUED, State.HELD, State.RUNNING, State.SUSPENDED
 DONE, FAILED, KILLED, LOST, UNKNOWN = State.SUCCEEDED, State.FAILED, State.KILLED, State.LOST, State.UNKNOWN
@@ -136,6 +137,21 @@ TABLE = [
     row("accounting-says-killed", job(), seen(None, None, says(KILLED)), (KILLED, Reason.KILLED_BY_OTHER, None), ACCOUNTED),
     row("accounting-still-says-running", ago(59), seen(None, None, says(R)), (R, None, None), ACCOUNTED),
     row("accounting-says-running-for-ever", ago(60), seen(None, None, says(R)), (LOST, Reason.VANISHED, None), ACCOUNTED),
+    row("a-signal-waits-for-who-sent-it", job(), seen(says(FAILED, code=143), left(143)), (R, None, None), ACCOUNTED),
+    row("a-signal-of-which-accounting-says-nothing", ago(10), seen(says(FAILED, code=143), left(143)), (FAILED, Reason.SIGNAL, 143), ACCOUNTED),
+    row("a-signal-where-there-is-no-accounting", job(), seen(says(FAILED, code=143), left(143)), (FAILED, Reason.SIGNAL, 143)),
+    row("accounting-says-killed-where-the-queue-said-failed", job(), seen(says(FAILED, code=143), left(143), says(KILLED)), (KILLED, Reason.KILLED_BY_OTHER, 143), ACCOUNTED),
+    row("accounting-says-why-where-the-queue-said-failed", job(), seen(says(FAILED, code=140), None, says(FAILED, Reason.TIME_LIMIT)), (FAILED, Reason.TIME_LIMIT, 140), ACCOUNTED),
+    row("an-ordinary-failure-waits-for-nobody", job(), seen(says(FAILED, code=3), left(3)), (FAILED, Reason.EXIT_CODE, 3), ACCOUNTED),
+    # -- the wrapper always writes its exit file: success needs it, or accounting
+    row("success-without-a-witness-waits", ago(59), seen(says(DONE, code=0)), (R, None, None), WITNESSED),
+    row("success-without-a-witness-is-lost-in-the-end", ago(60), seen(says(DONE, code=0)), (LOST, Reason.VANISHED, None), WITNESSED),
+    row("success-with-its-witness", job(), seen(says(DONE, code=0), left(0)), (DONE, None, 0), WITNESSED),
+    row("success-that-accounting-confirms", ago(10), seen(says(DONE, code=0), None, says(DONE, code=0)), (DONE, None, 0), WITNESSED),
+    row("a-failure-needs-no-witness", job(), seen(says(FAILED, code=3)), (FAILED, Reason.EXIT_CODE, 3), WITNESSED),
+    row("we-killed-it-and-the-scheduler-calls-that-done", ago(60, **SENT), seen(says(DONE, code=0)), (KILLED, Reason.KILLED_BY_USER, None), WITNESSED),
+    # -- a clock that was set back
+    row("left-in-the-future-counts-from-now", ago(-3600), seen(), (R, None, None)),
     # -- final states absorb
     row("succeeded-stays", job(DONE), seen(says(FAILED, code=3), left(3)), (DONE, None, None)),
     row("lost-stays", job(LOST), seen(says(R)), (LOST, None, None)),
@@ -338,3 +354,24 @@ def test_a_job_that_the_scheduler_calls_finished_for_a_bad_reason_failed_for_tha
     ended = says(DONE, Reason.TIME_LIMIT, 1)
     after = advance(job(State.RUNNING), Evidence(answered=True, observation=ended), NOW, Patience())
     assert (after.state, after.reason, after.exit_code) == (FAILED, Reason.TIME_LIMIT, 1)
+
+
+def test_a_clock_that_was_set_back_prolongs_no_grace() -> None:
+    before = ago(-3600)
+    first = advance(before, seen(), NOW, BATCH)
+    assert first.left_since == NOW
+    assert advance(first, seen(), NOW + 60, BATCH).state is LOST
+
+
+def test_a_success_that_nobody_witnessed_says_so() -> None:
+    after = advance(ago(60), seen(says(DONE, code=0, native="D")), NOW, WITNESSED)
+    assert after.message == (
+        "the scheduler says D, but the job's wrapper left no exit file: whether its steps ran is not known"
+    )
+
+
+def test_why_a_job_waits_is_kept_until_it_runs() -> None:
+    queued = advance(job(Q), seen(says(Q, native_reason="PartitionTimeLimit")), NOW, BATCH)
+    assert queued.wait_reason == "PartitionTimeLimit"
+    assert advance(queued, seen(says(R, native_reason="None")), NOW, BATCH).wait_reason == ""
+    assert advance(queued, seen(says(FAILED, code=1)), NOW, BATCH).wait_reason == ""
