@@ -37,6 +37,13 @@ MIGRATIONS = (
     );
     CREATE INDEX events_by_run ON events(run, number);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN slot INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET slot = 1 WHERE state IN ('queued', 'held', 'running', 'suspended')
+        OR (state = 'waiting' AND json_extract(record, '$.submit_began'));
+    CREATE INDEX jobs_by_slot ON jobs(run) WHERE slot;
+    ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT '';
+    """,
 )
 """One entry a version of the schema; an entry is never changed once it was released."""
 
@@ -105,7 +112,16 @@ class Journal:
                 self._db.execute(f"PRAGMA user_version={number}")
 
     @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Let no other process write meanwhile: what is read and written inside is one transaction, all or nothing."""
+        with self._transaction():
+            yield
+
+    @contextmanager
     def _transaction(self) -> Iterator[None]:
+        if self._db.in_transaction:  # inside `exclusive`: the outer one ends it
+            yield
+            return
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -186,11 +202,22 @@ class Journal:
 
     def _write_jobs(self, jobs: Iterable[Job]) -> None:
         self._db.executemany(
-            "INSERT INTO jobs (run, number, attempt, name, state, job_id, collected, record) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, number, attempt) DO UPDATE SET "
-            "state=excluded.state, job_id=excluded.job_id, collected=excluded.collected, record=excluded.record",
+            "INSERT INTO jobs (run, number, attempt, name, state, job_id, collected, slot, record) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, number, attempt) DO UPDATE SET "
+            "state=excluded.state, job_id=excluded.job_id, collected=excluded.collected, slot=excluded.slot, "
+            "record=excluded.record",
             [
-                (j.run, j.index, j.attempt, j.task.name, j.state, j.job_id, j.collected, json.dumps(job_record(j)))
+                (
+                    j.run,
+                    j.index,
+                    j.attempt,
+                    j.task.name,
+                    j.state,
+                    j.job_id,
+                    j.collected,
+                    j.submit_began and not j.state.is_final,
+                    json.dumps(job_record(j)),
+                )
                 for j in jobs
             ],
         )
@@ -205,14 +232,23 @@ class Journal:
             last[job.run, job.index] = job
         return list(last.values())
 
-    def driven_by_others(self, backend: str, owner: str, is_alive: Callable[[str], bool]) -> list[Job]:
-        """Return the jobs on *backend* that the scheduler has and a live process other than *owner* drives."""
+    def submitted_by_others(self, backend: str, owner: str) -> list[Job]:
+        """Return the jobs on *backend* whose submit began, that have not ended, and that *owner* does not drive."""
         rows = self._db.execute(
-            "SELECT jobs.record, runs.owner FROM jobs JOIN runs ON runs.id = jobs.run "
-            "WHERE runs.backend = ? AND runs.owner != ? AND jobs.state IN ('queued', 'held', 'running', 'suspended')",
+            "SELECT jobs.record FROM jobs JOIN runs ON runs.id = jobs.run "
+            "WHERE jobs.slot AND runs.backend = ? AND (runs.owner IS NULL OR runs.owner != ?)",
             (backend, owner),
         )
-        return [job_from_record(json.loads(record)) for record, other in rows if is_alive(other)]
+        return [job_from_record(json.loads(record)) for (record,) in rows]
+
+    def abandoned_runs(self, backend: str, is_alive: Callable[[str], bool]) -> list[str]:
+        """Return the runs on *backend* that have submitted jobs and that no live process drives."""
+        rows = self._db.execute(
+            "SELECT DISTINCT runs.id, runs.owner FROM jobs JOIN runs ON runs.id = jobs.run "
+            "WHERE jobs.slot AND runs.backend = ? ORDER BY runs.id",
+            (backend,),
+        )
+        return [run for run, owner in rows if owner is None or not is_alive(owner)]
 
     def unfinished_runs(self) -> list[str]:
         """Return the ids of runs with a job that has not ended or whose files are not here yet."""
@@ -220,6 +256,16 @@ class Journal:
         marks = ",".join("?" * len(final))
         rows = self._db.execute(f"SELECT DISTINCT run FROM jobs WHERE state NOT IN ({marks}) OR NOT collected", final)  # noqa: S608 (only marks)
         return [row[0] for row in rows]
+
+    def set_note(self, runs: Iterable[str], text: str) -> None:
+        """Keep what holds up *runs*, for whoever asks; empty for nothing."""
+        with self._transaction():
+            self._db.executemany("UPDATE runs SET note = ? WHERE id = ?", [(text, run) for run in runs])
+
+    def note(self, run: str) -> str:
+        """Return what holds up *run*; empty if nothing does, or nobody knows."""
+        row = self._db.execute("SELECT note FROM runs WHERE id = ?", (run,)).fetchone()
+        return row[0] if row else ""
 
     # -- requests and events
 
