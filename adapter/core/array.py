@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 _LIST = "array"  # the file in the leader's folder that names the folders of the elements, in order
 
 
-def grouped(backend: Backend, jobs: Sequence[Job], workspace: str) -> list[list[Job]]:
-    """Return *jobs* (placed, in order) in groups to be handed over by one submit each; most groups are of one.
+def grouped(backend: Backend, jobs: Sequence[Job], workspace: str, *, most: int | None = None) -> list[list[Job]]:
+    """Return *jobs* (placed, in order) in groups to be submitted by one command each; most groups are of one.
 
-    Jobs are alike if the scheduler would be asked the same for each but for the name.
+    Jobs are alike if the scheduler would be asked the same for each but for the name. No array is larger than *most*;
+    ``None`` is the backend's own bound.
     """
     spec = backend.array if backend.limits.arrays else None
     if spec is None:
@@ -33,7 +34,8 @@ def grouped(backend: Backend, jobs: Sequence[Job], workspace: str) -> list[list[
         alike.setdefault(_shape(backend, job, workspace), []).append(job)
     groups = []
     for members in alike.values():
-        pieces = [members[at : at + spec.max_size] for at in range(0, len(members), spec.max_size)]
+        size = min(spec.max_size, most or spec.max_size)
+        pieces = [members[at : at + size] for at in range(0, len(members), size)]
         for piece in pieces:
             groups += [as_array(piece, spec)] if len(piece) >= spec.min_size else [[job] for job in piece]
     return groups

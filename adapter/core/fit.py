@@ -67,8 +67,8 @@ def refuse_unsupported(backend: Backend, task: Task) -> None:
     for name, cap in backend.limits.capacity.items():
         if cap is not None and asked_values.get(name, 0) > cap:
             raise UnsupportedResource(
-                f"task {task.name!r} asks for {name} {_shown(name, asked_values[name])}; "
-                f"backend {backend.name} has {_shown(name, cap)} in all"
+                f"task {task.name!r} asks for {name} {shown_amount(name, asked_values[name])}; "
+                f"backend {backend.name} has {shown_amount(name, cap)} in all"
             )
 
 
@@ -138,10 +138,12 @@ def _conditions(queues: Iterable[Queue]) -> list[str]:
 
 
 def _over_cap(queue: Queue, name: str, value: float) -> str:
-    return f"queue {queue.name} allows {name} up to {_shown(name, queue.caps[name])}, it asks for {_shown(name, value)}"
+    cap, asked = shown_amount(name, queue.caps[name]), shown_amount(name, value)
+    return f"queue {queue.name} allows {name} up to {cap}, it asks for {asked}"
 
 
-def _shown(name: str, value: float) -> str:
+def shown_amount(name: str, value: float) -> str:
+    """Return *value* of the resource *name* for a person, with its unit."""
     field = RESOURCE_FIELDS.get(name, name)
     if field.endswith("_bytes"):
         return format_bytes(int(value))

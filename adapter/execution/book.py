@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapter.execution.owner import is_alive, this_process
+from adapter.execution.owner import this_process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -39,6 +39,7 @@ class Book:
         self.clock = clock
         self.jobs: dict[str, Job] = {}
         self.foreign: set[str] = set()  # runs that another live process drives
+        self.notes: dict[str, str] = {}  # by run: what keeps its waiting jobs from going on
         self.changed = asyncio.Condition()
         self.owner = this_process()
         self._on_event = on_event
@@ -54,8 +55,11 @@ class Book:
         return [job for job in self.jobs.values() if job.run not in self.foreign]
 
     def driven_elsewhere(self) -> list[Job]:
-        """Return the jobs that other live processes have on the same backend: they use the same machine and queue."""
-        return self.journal.driven_by_others(self.backend.name, self.owner, is_alive)
+        """Return the jobs that others have on the same backend: they use the same machine and queue.
+
+        Also those of a process that died: its jobs go on without it.
+        """
+        return self.journal.submitted_by_others(self.backend.name, self.owner)
 
     def jobs_of(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now, in order."""
@@ -63,13 +67,26 @@ class Book:
 
     async def update(self, *jobs: Job) -> None:
         """Write down *jobs* as they are now, and tell whoever watches."""
+        if self.record(*jobs) and self._unsaved is None:
+            await self.notify()
+
+    def record(self, *jobs: Job) -> bool:
+        """Write down *jobs* as they are now, and return whether anything changed; nobody is woken yet."""
         settled = [_with_end(job, self.clock.now()) for job in jobs if self.jobs.get(job.key) != job]
         if self._unsaved is not None:
             self._unsaved.update((job.key, job) for job in settled)
         elif settled:
             self.journal.save(settled)
         self._now_known(settled)
-        if settled and self._unsaved is None:
+        return bool(settled)
+
+    async def note(self, text: str) -> None:
+        """Keep what holds up the runs that this process drives: the same for all; empty for nothing."""
+        runs = {job.run for job in self.mine() if not job.state.is_final}
+        changed = {run for run in runs if self.notes.get(run, "") != text}
+        if changed:
+            self.notes.update(dict.fromkeys(changed, text))
+            self.journal.set_note(changed, text)
             await self.notify()
 
     @asynccontextmanager

@@ -25,6 +25,7 @@ from adapter.errors import (
     TaskError,
     TransportError,
 )
+from adapter.execution.abandoned import Abandoned
 from adapter.execution.book import Book, is_done
 from adapter.execution.clock import RealClock, backoff
 from adapter.execution.collector import Collector
@@ -71,6 +72,7 @@ class Executor:
         self._book = Book(Site(backend, transport, secrets=secrets), journal, clock or RealClock(), on_event)
         self._submitter, self._poller = Submitter(self._book), Poller(self._book)
         self._collector = Collector(self._book)
+        self._abandoned = Abandoned(self._book.site, journal, self._book.clock)
         self._wake = asyncio.Event()
         self._watcher = Watcher(self._book, self._hurry)
         self._loop: asyncio.Task[None] | None = None
@@ -295,6 +297,8 @@ class Executor:
             submit_again_s = await self._submitter.submit(now)
             if self._submitter.is_full:
                 await self._book.notify()
+            if self._submitter.is_kept_out:
+                await self._abandoned.look(now)
             more = submit_again_s == 0 and self._submitter.has_more(self._book.clock.now())
             poll_again_s = await self._poller.poll(self._book.clock.now(), more_to_submit=more)
             await self._collector.collect()

@@ -11,7 +11,7 @@ from adapter.core.parse import classify
 from adapter.core.state import Reason, State
 from adapter.errors import AuthenticationError
 from adapter.execution.clock import backoff
-from adapter.execution.site import monitor_error
+from adapter.execution.site import NO_EXIT_CODE, monitor_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,7 @@ class Poller:
         self._waits = backoff()
         self._said: set[str] = set()
         self._kill_tries: dict[tuple[str, bool], tuple[int, float]] = {}
+        self._kill_unanswered: set[str] = set()
         self._known: set[str] = set()
         self._asked_at = 0.0
         self._answered = True
@@ -103,7 +104,10 @@ class Poller:
             evidence.update((key, replace(evidence[key], result=result)) for key, result in results.items())
         monitor = book.backend.monitor
         patience = Patience(
-            gone_after_s=monitor.gone_after_s, has_result=book.site.has_result, requeues=monitor.requeues
+            gone_after_s=monitor.gone_after_s,
+            has_result=book.site.has_result,
+            requeues=monitor.requeues,
+            success_needs_exit_file=monitor.success_needs_exit_file,
         )
         after = [self._advanced(job, evidence[job.key], poll, now, patience) for job in fresh]
         if any(job.after_succeeded and job.state.is_final for job in after):
@@ -186,15 +190,27 @@ class Poller:
         said = await book.site.kill(jobs, harder=harder)
         sent = []
         for job in jobs:
-            refusal = said[job.key]
-            if refusal is not None:
-                tries, _ = self._kill_tries.get((job.key, harder), (0, 0.0))
-                self._kill_tries[job.key, harder] = (tries + 1, now)
-                await book.tell("kill_failed", f"the kill command said: {refusal.words or refusal.exit_code}", job)
+            answer = said[job.key]
+            if answer is not None and not self._was_killed_before(job, answer):
+                await self._kill_refused(job, answer, now, harder=harder)
                 continue
             sent.append(job.but(kill_escalated_at=now) if harder else job.but(kill_sent_at=now))
         await book.update(*sent)
         self._next_at = min(self._next_at, now + book.backend.limits.poll_min_s)
+
+    def _was_killed_before(self, job: Job, answer: CompletedCommand) -> bool:
+        """Whether "gone" is the work of an earlier kill command whose own answer was lost."""
+        return job.key in self._kill_unanswered and classify(self._book.backend, answer) == "gone"
+
+    async def _kill_refused(self, job: Job, answer: CompletedCommand, now: float, *, harder: bool) -> None:
+        tries = self._kill_tries.get((job.key, harder), (0, 0.0))[0] + 1
+        self._kill_tries[job.key, harder] = (tries, now)
+        if answer.exit_code == NO_EXIT_CODE:
+            self._kill_unanswered.add(job.key)
+        if classify(self._book.backend, answer) == "gone" and tries == 1:
+            return  # it may just have ended: the next poll tells, and only a job that is still there is worth a word
+        more = "" if tries < MOST_KILLS else f"; given up after {tries} tries: end job {job.job_id} by hand"
+        await self._book.tell("kill_failed", f"the kill command said: {answer.words or answer.exit_code}{more}", job)
 
 
 def _killed_before_submit(job: Job, now: float) -> Job:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from adapter.transports.base import Download, Transport, Upload
 
 MOST_PAGES = 1000
+NO_EXIT_CODE = -1  # of a command that was not answered
 WATCH_S = 60.0
 SUBMITS_BEGIN_WITHIN_S = 30.0  # for a batch of a hundred or fewer; a larger one has as much for each of its jobs
 
@@ -285,7 +286,10 @@ class Site:
     # -- kill and clean
 
     async def kill(self, jobs: Sequence[Job], *, harder: bool = False) -> dict[str, CompletedCommand | None]:
-        """Send the kill command for *jobs*; return by key ``None`` for "done" (or gone) or what was said instead."""
+        """Send the kill command for *jobs*; return by key ``None`` for "done", or what was said instead.
+
+        That a job is "gone" is no proof that it ended: another cluster may have been asked. It is for the poller.
+        """
         kill = self.backend.kill
         spec = kill.harder if harder and kill.harder else kill
         chunks = _chunks(jobs, spec, kill.max_ids)
@@ -294,8 +298,12 @@ class Site:
         said: dict[str, CompletedCommand | None] = {}
         for chunk, step, command in zip(chunks, answers, commands, strict=True):
             completed = step.completed or _no_answer(command)
-            done = completed.exit_code == 0 or classify(self.backend, completed) == "gone"
-            said.update((job.key, None if done else completed) for job in chunk)
+            gone = classify(self.backend, completed) == "gone"
+            lines = (completed.stdout + completed.stderr).splitlines()
+            for job in chunk:
+                is_named = any(names(line, job.job_id or "") for line in lines)
+                done = completed.exit_code == 0 and not gone
+                said[job.key] = None if done or (gone and len(chunk) > 1 and not is_named) else completed
         return said
 
     async def ask(self, commands: Sequence[str], timeout_s: float) -> list[CompletedCommand | None]:
@@ -427,7 +435,7 @@ def redact(text: str, secret_texts: Iterable[str]) -> str:
 
 
 def _no_answer(command: str) -> CompletedCommand:
-    return CompletedCommand(command=command, exit_code=-1, stdout="", stderr="no answer in time")
+    return CompletedCommand(command=command, exit_code=NO_EXIT_CODE, stdout="", stderr="no answer in time")
 
 
 def monitor_error(problem: CompletedCommand) -> MonitorError:

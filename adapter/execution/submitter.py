@@ -1,89 +1,84 @@
-"""Handing jobs over: intent first, through a receipt, and looked for before anything is repeated."""
+"""Submitting jobs: intent first, through a receipt, and looked for before anything is repeated."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapter.core.array import as_array, element_id, grouped
-from adapter.core.fit import with_defaults
 from adapter.core.order import Turn, named_jobs, standing
-from adapter.core.parse import classify, parse_job_id
 from adapter.core.receipt import Handover, read_receipt
 from adapter.core.render import job_values, placed
 from adapter.core.state import Reason, State
-from adapter.errors import AuthenticationError, ConnectError, OutputError, TransportError
+from adapter.core.submission import likeness, read_submission
+from adapter.errors import AuthenticationError, ConnectError, TransportError
+from adapter.execution.admission import Admission
 from adapter.execution.clock import backoff
+from adapter.execution.uncertain import UncertainSubmits
 from adapter.transports.base import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from adapter.core.job import Job
+    from adapter.core.submission import SubmissionResult
     from adapter.errors import CompletedCommand
     from adapter.execution.book import Book
     from adapter.execution.site import StepAnswer
+    from adapter.execution.uncertain import Uncertain
 
 NEVER_S = 3600.0
-LOOK_TWICE_S = 5.0  # between two looks for a job that may exist: schedulers show a new job late
-BUSY_S = 60.0  # how long another process may be in the middle of a submit before the job is looked for
-MOST_REFUSALS_TO_WRITE = 5
-
-
-@dataclass(slots=True)
-class Doubt:
-    """A job of which it is not known whether the scheduler has it.
-
-    ``looked_at`` is the first good look that found nothing. ``may_repeat``: once it is surely not there, it is handed
-    over again; otherwise (an answer that could not be read) it is only waited for. ``ask_receipt``: the target may
-    have kept an answer.
-    """
-
-    since: float
-    why: str
-    ask_receipt: bool = True
-    may_repeat: bool = True
-    looked_at: float | None = None
-    next_look: float = 0.0
+# Before each repeat of a submit that failed for unknown reasons: together longer than a server is away for a restart.
+REPEAT_AFTER_S = (5.0, 10.0, 20.0, 30.0)
 
 
 class Submitter:
-    """Hands over the waiting jobs of an executor, within its backend's limits."""
+    """Submits the waiting jobs of an executor, within its backend's limits."""
 
     def __init__(self, book: Book) -> None:
         """Nothing is done before the executor says so."""
         self._book = book
-        self._doubts: dict[str, Doubt] = {}
+        self._uncertain = UncertainSubmits(book)
+        self._admission = Admission(book)
         self._waits: Iterator[float] = backoff()
         self._not_before = 0.0
-        self._sent_at: list[float] = []
-        self._unwritable: dict[str, int] = {}
-        self._arrays_off = False
-        self.is_full = False  # whether no waiting job can be handed over right now
+        self._paused: dict[str, float] = {}  # keys of jobs that are submitted again at that time
+        self._repeats: dict[str, tuple[int, str]] = {}  # how often a job was repeated, and the likeness of the words
+        self._unwritable: dict[str, Iterator[float]] = {}
+        self._one_by_one: str | None = None  # the likeness of words with which a whole batch was refused
+        self._hopeless: set[str] = set()
+        self._most_elements: int | None = None
+        self._told: dict[str, float] = {}
+        self.is_full = False  # whether no waiting job can be submitted right now
+        self.is_kept_out = False  # whether that is because jobs of other processes use the room
 
     # -- new jobs
 
     async def submit(self, now: float) -> float:
-        """Hand over as many waiting jobs as the limits allow, in one batch; return when to come again, in seconds."""
+        """Submit as many waiting jobs as the limits allow, in one batch; return when to come again, in seconds."""
         book = self._book
-        waiting = [job for job in book.mine() if job.state is State.WAITING and not job.submit_began]
+        self.is_kept_out = False
+        waiting = [
+            job for job in book.mine()
+            if job.state is State.WAITING and not job.submit_began and job.kill_requested_at is None
+        ]  # fmt: skip
         if not waiting:
+            await book.note("")
             return NEVER_S
         waiting = await self._in_turn(waiting)
+        waiting, again_s = self._not_paused(waiting, now)
         if not waiting:
             self.is_full = True
-            return NEVER_S
-        if now < self._not_before:
-            self.is_full = True
-            return self._not_before - now
-        batch = self._admitted(waiting, now)
-        self.is_full = not batch
+            return again_s
+        with book.journal.exclusive():
+            admitted = self._admission.admit(waiting, now)
+            groups = self._grouped([placed(job, book.site.workspace).but(submit_began=True) for job in admitted.jobs])
+            batch = [job for group in groups for job in group]
+            book.record(*batch)  # the intent and its slot, before anything leaves this process
+        self.is_full, self.is_kept_out = not batch, admitted.by_others and not batch
+        await book.note(admitted.why)
+        await book.notify()
         if not batch:
-            return 1.0 if self._room_in_rate(now) == 0 else NEVER_S
-        batch = [placed(job, book.site.workspace).but(submit_began=True) for job in batch]
-        groups = [[job] for job in batch] if self._arrays_off else grouped(book.backend, batch, book.site.workspace)
-        batch = [job for group in groups for job in group]
-        await book.update(*batch)  # the intent, before anything leaves this process
+            return min(again_s, NEVER_S if admitted.again_s is None else admitted.again_s)
         try:
             good = {job.key for job in await self._put_inputs(batch)}
             groups = self._whole(groups, good)
@@ -94,13 +89,30 @@ class Submitter:
             still = [job for job in batch if not book.jobs[job.key].state.is_final]
             await book.update(*(job.but(submit_began=False) for job in still))
             raise
-        self._sent_at += [now] * len(batch)
+        self._admission.sent(len(batch), now)
         async with book.together():
+            await self._look_alike(groups, answers)
             for group, answer in zip(groups, answers, strict=True):
                 for job in group:
                     await self._answered(job, answer)
-        self._refuse_to_hurry(now)
         return 0.0
+
+    def _not_paused(self, waiting: Sequence[Job], now: float) -> tuple[list[Job], float]:
+        """Return those of *waiting* that may be tried now, and when to come again for the others, in seconds."""
+        if now < self._not_before:
+            return [], self._not_before - now
+        if self._one_by_one is not None and waiting:
+            if self._uncertain.any_left:
+                return [], 1.0
+            waiting = [max(waiting, key=lambda job: self._repeats.get(job.key, (0, ""))[0])]
+        paused = [self._paused[job.key] - now for job in waiting if self._paused.get(job.key, now) > now]
+        ready = [job for job in waiting if self._paused.get(job.key, now) <= now]
+        return ready, min(paused, default=NEVER_S)
+
+    def _grouped(self, batch: Sequence[Job]) -> list[list[Job]]:
+        if self._most_elements == 1:
+            return [[job] for job in batch]
+        return grouped(self._book.backend, batch, self._book.site.workspace, most=self._most_elements)
 
     def _whole(self, groups: Sequence[list[Job]], good: set[str]) -> list[list[Job]]:
         """Return *groups* of the jobs whose inputs are there; an array that lost one is counted anew."""
@@ -111,8 +123,11 @@ class Submitter:
         ]
 
     def has_more(self, now: float) -> bool:
-        """Whether there are jobs that nobody refused and that were not handed over yet."""
-        waiting = any(job.state is State.WAITING and not job.submit_began for job in self._book.mine())
+        """Whether there are jobs that nobody refused and that were not submitted yet."""
+        waiting = any(
+            job.state is State.WAITING and not job.submit_began and job.key not in self._paused
+            for job in self._book.mine()
+        )
         return waiting and now >= self._not_before
 
     async def _in_turn(self, waiting: Sequence[Job]) -> list[Job]:
@@ -131,53 +146,6 @@ class Submitter:
             elif its.turn is Turn.NOW:
                 ready.append(job.but(after_succeeded=its.after_succeeded, after_ended=its.after_ended))
         return ready
-
-    def _admitted(self, waiting: Sequence[Job], now: float) -> list[Job]:
-        book, limits = self._book, self._book.backend.limits
-        active = [job for job in book.mine() if job.submit_began and not job.state.is_final]
-        if limits.max_tasks is not None or limits.capacity:
-            active += book.driven_elsewhere()
-        room = limits.submit_batch
-        if limits.max_tasks is not None:
-            room = min(room, limits.max_tasks - len(active))
-        rate_room = self._room_in_rate(now)
-        room = room if rate_room is None else min(room, rate_room)
-        left = dict(book.site.capacity)
-        for job in active:
-            self._take(left, job)
-        admitted: list[Job] = []
-        for job in waiting:
-            if len(admitted) >= room or not self._fits(left, job):
-                break  # in order: a large job is not starved by small ones behind it
-            self._take(left, job)
-            admitted.append(job)
-        return admitted
-
-    def _needs(self, job: Job) -> dict[str, float]:
-        return with_defaults(self._book.backend, job.task).resources.asked()
-
-    def _fits(self, left: dict[str, float], job: Job) -> bool:
-        needs = self._needs(job)
-        return all(needs.get(name, 0) <= room + 1e-9 for name, room in left.items())
-
-    def _take(self, left: dict[str, float], job: Job) -> None:
-        needs = self._needs(job)
-        for name in left:
-            left[name] -= needs.get(name, 0)
-
-    def _room_in_rate(self, now: float) -> int | None:
-        """How many more may be submitted now; ``None`` without a limit. Below one a minute it is one in longer."""
-        rate = self._book.backend.limits.submit_per_minute
-        if rate is None:
-            return None
-        since = now - max(60.0, 60.0 / rate)
-        self._sent_at = [sent for sent in self._sent_at if sent > since]
-        return max(0, max(1, int(rate)) - len(self._sent_at))
-
-    def _refuse_to_hurry(self, now: float) -> None:
-        """Nothing was refused for load: forget the backoff."""
-        if now >= self._not_before:
-            self._waits = backoff()
 
     async def _put_inputs(self, batch: Sequence[Job]) -> list[Job]:
         """Put the inputs of *batch* on the target; a job whose inputs cannot be put fails alone."""
@@ -220,137 +188,217 @@ class Submitter:
     async def _answered(self, job: Job, answer: StepAnswer) -> None:
         if answer.completed is None:
             if answer.began:
-                self._doubt(job, "the answer of the submit command was lost")
+                await self._uncertain.add(job, "the answer of the submit command was lost")
             else:
                 await self._book.update(job.but(submit_began=False))
             return
         receipt, completed = read_receipt(answer.completed)
         match receipt.handover:
-            case Handover.ANSWERED if receipt.exit_code == 0:
-                await self._accepted(job, completed)
             case Handover.ANSWERED:
-                await self._refused(job, completed)
+                await self._judged(job, completed)
             case Handover.NEVER:
-                await self._book.update(job.but(submit_began=False))
+                if self._uncertain.is_ours(job):
+                    await self._wait(self._book.clock.now(), "a submit did not reach the target")
+                self._uncertain.settled(job)
+                await self._book.update(job.but(submit_began=False, wait_reason=""))
             case Handover.BEGUN:
-                doubt = self._doubt(job, "another process is handing it over")
-                doubt.ask_receipt = self._book.clock.now() - doubt.since < BUSY_S
-                doubt.next_look = self._book.clock.now() + 1
+                await self._uncertain.add(job, "another process is submitting it")
+                self._uncertain.postpone(job, self._book.clock.now())
             case Handover.INTERRUPTED:
-                self._doubt(job, "the process that handed it over died").ask_receipt = False
+                (await self._uncertain.add(job, "the process that submitted it died")).ask_receipt = False
             case Handover.UNWRITABLE:
                 await self._unwritable_directory(job, completed)
 
-    async def _accepted(self, job: Job, completed: CompletedCommand) -> None:
+    async def _judged(self, job: Job, completed: CompletedCommand) -> None:
+        """Act on the submit command's own answer: the scheduler has the job, refused it, or it is not known."""
         book = self._book
-        try:
-            job_id = parse_job_id(book.backend.submit.job_id, completed)
-        except OutputError as error:
-            doubt = self._doubt(job, str(error))
-            doubt.ask_receipt = doubt.may_repeat = False
-            await book.tell("unreadable_submit", str(error), job)
-            return
-        await self._is_there(job, element_id(book.backend, job, job_id))
+        result = read_submission(book.backend, completed)
+        if result.accepted and result.job_id is not None:
+            await self._is_there(job, element_id(book.backend, job, result.job_id))
+        elif result.refused:
+            await self._refused(job, result, completed.words)
+        elif result.job_id is not None and book.backend.find is None:  # nobody can look: the monitor will tell
+            await self._is_there(job, element_id(book.backend, job, result.job_id))
+        else:
+            await self._not_known(job, result, completed)
+
+    async def _not_known(self, job: Job, result: SubmissionResult, completed: CompletedCommand) -> None:
+        now = self._book.clock.now()
+        why = completed.words or f"the submit command ended with exit code {completed.exit_code}, and no word"
+        if result.exit_code == 0:
+            why = result.problem
+            await self._book.tell("unreadable_submit", why, job)
+        one = await self._uncertain.add(job, why)
+        one.ask_receipt, one.result, one.words, one.next_look = False, result, completed.words, now
+        one.may_repeat = result.exit_code != 0 or result.kind is not None
+        if result.kind == "transient":
+            one.next_look = now + 1
+            await self._wait(now, f"the scheduler did not answer a submit: {completed.words}")
 
     async def _is_there(self, job: Job, job_id: str) -> None:
-        self._doubts.pop(job.key, None)
+        self._forget(job)
+        if self._book.clock.now() >= self._not_before:
+            self._waits = backoff()
+        self._one_by_one = None
+        self._hopeless.clear()
         now = self._book.clock.now()
-        await self._book.update(job.but(state=State.QUEUED, job_id=job_id, submitted_at=now, message=""))
+        known = {"state": State.QUEUED, "job_id": job_id, "submitted_at": now}
+        await self._book.update(job.but(**known, message="", wait_reason=""))
 
-    async def _refused(self, job: Job, completed: CompletedCommand) -> None:
-        book = self._book
-        now = book.clock.now()
-        match classify(book.backend, completed):
+    async def _refused(self, job: Job, result: SubmissionResult, words: str) -> None:
+        """The scheduler surely does not have *job*: act as the class of its words says."""
+        book, now = self._book, self._book.clock.now()
+        match result.kind:
             case "limit":
+                if not await self._halved(job):
+                    await self._wait(now, f"the scheduler takes no more jobs for now: {words}")
                 await self._again(job)
-                await self._wait(now, f"the scheduler takes no more jobs for now: {completed.words}")
-            case "transient":
-                doubt = self._doubt(job, completed.words)
-                doubt.ask_receipt = False
-                doubt.next_look = now + 1
-                await self._wait(now, f"the scheduler did not answer a submit: {completed.words}")
             case "auth":
                 await self._again(job)
-                raise AuthenticationError(f"backend {book.backend.name} does not accept us: {completed.words}")
-            case None if completed.exit_code > 128:  # the command itself was killed: what it had done is not known
-                self._doubt(job, f"the submit command was killed (exit code {completed.exit_code})").ask_receipt = False
-            case _ if job.array is not None:  # perhaps only the array is refused: each says so for itself
-                self._arrays_off = True
+                raise AuthenticationError(f"backend {book.backend.name} does not accept us: {words}")
+            case "transient":
                 await self._again(job)
+            case "permanent" if job.array is not None:  # perhaps only the array is refused: each says so for itself
+                self._most_elements = 1
+                await self._again(job)
+            case "permanent":
+                await self._fail(job, Reason.SUBMIT_REFUSED, f"the scheduler refused it: {words}")
             case _:
-                said = completed.words or f"exit code {completed.exit_code}, and no word"
-                await self._fail(job, Reason.SUBMIT_REFUSED, f"the scheduler refused it: {said}")
+                said = words or f"exit code {result.exit_code}, and no word"
+                await self._repeat(job, f"the scheduler refused it: {said}", Reason.SUBMIT_REFUSED)
+
+    async def _halved(self, job: Job) -> bool:
+        """Make arrays smaller if that of *job* is over a limit although nothing of ours is in the queue."""
+        book = self._book
+        if job.array is None:
+            return False
+        if (
+            any(other.job_id is not None and not other.state.is_final for other in book.mine())
+            or book.driven_elsewhere()
+        ):
+            return False
+        half = max(1, job.array.size // 2)
+        if self._most_elements is None or half < self._most_elements:
+            self._most_elements = half
+            await book.tell("smaller_array", f"an array of {job.array.size} is over a limit; trying {half} at once")
+        return True
+
+    async def _repeat(self, job: Job, why: str, reason: Reason) -> None:
+        """Submit *job* again after a pause, or end it once that was done often enough."""
+        if job.array is not None:  # perhaps only the array is refused: each says so for itself
+            self._most_elements = 1
+            await self._again(job)
+            return
+        now, alike = self._book.clock.now(), likeness(why)
+        count = self._repeats.get(job.key, (0, ""))[0]
+        if count < len(REPEAT_AFTER_S) and alike not in self._hopeless:
+            wait_s = REPEAT_AFTER_S[count]
+            self._repeats[job.key], self._paused[job.key] = (count + 1, alike), now + wait_s
+            await self._again(job)
+            text = f"{why}; trying again in {wait_s:.0f} s, time {count + 1} of {len(REPEAT_AFTER_S)}"
+            await self._tell_once(why, text, wait_s, job)
+            return
+        often = f"{why} ({count + 1} times)" if count else why
+        await self._fail(job, reason, often)
+        if self._one_by_one is not None:  # a whole batch was refused so, and now one by itself, often enough
+            self._one_by_one = None
+            self._hopeless.add(alike)
+            await self._fail_all_alike(alike, often, reason)
+
+    async def _fail_all_alike(self, alike: str, why: str, reason: Reason) -> None:
+        for key, (_, words) in list(self._repeats.items()):
+            job = self._book.jobs[key]
+            if words == alike and not job.state.is_final and not job.submit_began:
+                await self._fail(job, reason, why)
+
+    async def _look_alike(self, groups: Sequence[Sequence[Job]], answers: Sequence[StepAnswer]) -> None:
+        """Notice a batch that was refused as a whole in the same unknown words: that is the place, not the jobs.
+
+        From then on one job is tried at a time, until one is taken.
+        """
+        words = set()
+        for answer in answers:
+            completed = read_receipt(answer.completed)[1] if answer.completed else None
+            result = read_submission(self._book.backend, completed) if completed else None
+            if completed is None or result is None or result.exit_code == 0 or result.kind is not None:
+                return
+            words.add(likeness(completed.words))
+        if len(groups) > 1 and len(words) == 1 and completed is not None:
+            self._one_by_one = words.pop()
+            said = completed.words or f"exit code {completed.exit_code}, and no word"
+            why = f"all {len(groups)} submits of a batch were refused in the same unknown words: {said}"
+            await self._book.tell("submit_waits", f"{why}; trying one by one after a pause")
+            await self._book.note(why)
 
     async def _wait(self, now: float, why: str) -> None:
         if now >= self._not_before:
             wait_s = next(self._waits)
             self._not_before = now + wait_s
             await self._book.tell("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
+            await self._book.note(why)
 
     async def _unwritable_directory(self, job: Job, completed: CompletedCommand) -> None:
-        count = self._unwritable[job.key] = self._unwritable.get(job.key, 0) + 1
+        """The disk is full, or away: nothing was submitted, and the job waits until there is room."""
         why = f"cannot write its directory {job.directory}: {completed.words or 'no reason given'}"
-        if count >= MOST_REFUSALS_TO_WRITE:
-            await self._fail(job, Reason.WORKSPACE, why)
-            return
-        await self._book.update(job.but(submit_began=False, message=why))
-        await self._wait(self._book.clock.now(), why)
+        wait_s, now = next(self._unwritable.setdefault(job.key, backoff())), self._book.clock.now()
+        self._uncertain.settled(job)
+        self._paused[job.key] = now + wait_s
+        await self._book.update(job.but(submit_began=False, wait_reason=why))
+        await self._tell_once(why, f"{why}; trying again in {wait_s:.0f} s", wait_s, job)
+
+    async def _tell_once(self, why: str, text: str, for_s: float, job: Job) -> None:
+        """Tell *text*, unless the like was told of another job less than *for_s* ago."""
+        now, alike = self._book.clock.now(), likeness(why)
+        if self._told.get(alike, 0.0) <= now:
+            self._told[alike] = now + for_s
+            await self._book.tell("submit_waits", text, job)
 
     async def _again(self, job: Job) -> None:
-        """Hand *job* over anew: a try of its own, because this one has its answer."""
-        self._doubts.pop(job.key, None)
-        await self._book.update(job.but(submit_try=job.submit_try + 1, submit_began=False, array=None))
+        """Submit *job* anew: a try of its own, because this one has its answer. A kill that was asked for wins."""
+        self._uncertain.settled(job)
+        asked_at = self._book.jobs[job.key].kill_requested_at
+        again = job.but(
+            submit_try=job.submit_try + 1, submit_began=False, array=None, wait_reason="", kill_requested_at=asked_at
+        )
+        await self._book.update(again)
 
     async def _fail(self, job: Job, reason: Reason, message: str) -> None:
-        self._doubts.pop(job.key, None)
-        await self._book.update(job.but(state=State.FAILED, reason=reason, message=message))
+        self._forget(job)
+        await self._book.update(job.but(state=State.FAILED, reason=reason, message=message, wait_reason=""))
 
-    # -- doubts
+    def _forget(self, job: Job) -> None:
+        """It is settled whether the scheduler has *job*."""
+        self._uncertain.settled(job)
+        for known in (self._paused, self._repeats, self._unwritable):
+            known.pop(job.key, None)
 
-    def _doubt(self, job: Job, why: str) -> Doubt:
-        now = self._book.clock.now()
-        doubt = self._doubts.setdefault(job.key, Doubt(since=now, why=why))
-        doubt.why = why
-        return doubt
+    # -- uncertain submits
 
     async def resolve(self, now: float) -> None:
-        """Find out about the jobs that began to be handed over and have no job id."""
-        book = self._book
-        jobs = [
-            job for job in book.mine()
-            if job.submit_began and job.job_id is None and not job.state.is_final
-            and self._doubt_about(job, now).next_look <= now
-        ]  # fmt: skip
-        ask = [job for job in jobs if self._doubts[job.key].ask_receipt]
-        if ask:
-            for job, answer in zip(ask, await book.site.receipts(ask), strict=True):
-                await self._answered(job, answer)
-        look = [job for job in jobs if job.key in self._doubts and not self._doubts[job.key].ask_receipt]
-        look = [job for job in look if self._doubts[job.key].next_look <= now]
-        if look:
-            found, complete = await book.site.find(look)
-            for job in look:
-                await self._looked(job, found.get(job.key), now, complete=complete)
-
-    def _doubt_about(self, job: Job, now: float) -> Doubt:
-        return self._doubts.setdefault(job.key, Doubt(since=now, why="the process that handed it over is gone"))
-
-    async def _looked(self, job: Job, job_id: str | None, now: float, *, complete: bool) -> None:
-        if job_id is not None:
+        """Find out about the jobs whose submit began and that have no job id."""
+        looked = await self._uncertain.resolve(now, self._answered)
+        for job, job_id in looked.found:
             await self._is_there(job, job_id)
-            return
-        doubt = self._doubts[job.key]
-        doubt.next_look = now + LOOK_TWICE_S
-        patience_s = self._book.backend.monitor.gone_after_s
-        if complete and doubt.looked_at is None:
-            doubt.looked_at = now
-        elif complete and doubt.may_repeat and now - (doubt.looked_at or now) >= LOOK_TWICE_S:
-            await self._again(job)
-        elif now - doubt.since >= max(patience_s, 2 * LOOK_TWICE_S) and (
-            not doubt.may_repeat or self._book.backend.find is None
-        ):
-            self._doubts.pop(job.key)
-            message = f"whether the scheduler has this job is unknown ({doubt.why}), and it was not found by its token"
-            if self._book.backend.find is None:
-                message += "; the backend has no `find`, which would settle it"
-            await self._book.update(job.but(state=State.LOST, reason=Reason.SUBMIT_UNKNOWN, message=message))
+        for job, one in looked.absent:
+            await self._is_absent(job, one)
+        for job, one in looked.unknown:
+            await self._stays_unknown(job, one)
+
+    async def _is_absent(self, job: Job, one: Uncertain) -> None:
+        """Two good looks found no trace of *job*."""
+        if job.kill_requested_at is not None:
+            await self._again(job)  # which ends it before it leaves
+        elif one.result is None:
+            await self._repeat(job, f"its submit had no effect: {one.why}", Reason.SUBMIT_UNKNOWN)
+        elif one.result.job_id is not None and one.result.kind not in {"limit", "auth", "permanent"}:
+            await self._is_there(job, element_id(self._book.backend, job, one.result.job_id))  # the monitor will tell
+        else:
+            await self._refused(job, one.result, one.words)
+
+    async def _stays_unknown(self, job: Job, one: Uncertain) -> None:
+        message = f"whether the scheduler has this job is unknown ({one.why}), and it was not found by its token"
+        if self._book.backend.find is None:
+            message += "; the backend has no `find`, which would settle it"
+        self._uncertain.settled(job)
+        lost = {"state": State.LOST, "reason": Reason.SUBMIT_UNKNOWN, "message": message}
+        await self._book.update(job.but(**lost, wait_reason=""))

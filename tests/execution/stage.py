@@ -62,7 +62,8 @@ class Slurm:
     """Every job shows its ``path``, a row a poll, the last one for ever; ``None`` is a poll that does not show it.
 
     ``refusals``: what the first submits of a task (by its index) are answered instead. ``monitor`` and ``kills``: the
-    same for the first questions and kills. ``leaves``: the exit file that a task leaves once it ended or is gone.
+    same for the first questions and kills. ``leaves``: the exit file that a task leaves once it ended or is gone; one
+    that completed leaves an exit code 0 if nothing is said.
     """
 
     path: Sequence[str | None] = tuple(WELL)
@@ -132,8 +133,10 @@ class Slurm:
             if job_id in self.jobs:
                 job = self.jobs[job_id]
                 job["polls"] += 1
-                if (row is None or row.split("|")[0] not in {"PENDING", "RUNNING"}) and job["index"] in self.leaves:
-                    self.transport.exit_files[job["directory"]] = self.leaves[job["index"]]
+                left = (row or "").startswith("COMPLETED|0|") and "exit_code 0\n"  # as every wrapper does
+                left = self.leaves.get(job["index"], left)
+                if left and (row is None or row.split("|")[0] not in {"PENDING", "RUNNING"}):
+                    self.transport.exit_files[job["directory"]] = left
             if row is not None:
                 shown.append(f"{job_id}|{row}|\n")
         return "".join(shown) or UNKNOWN_ID

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from itertools import pairwise
 from typing import Any
@@ -91,9 +92,214 @@ def test_a_refused_submit_fails_one_job_with_the_scheduler_s_words_and_disturbs_
     assert story.jobs[1].collected
 
 
-def test_a_submit_that_fails_without_known_words_is_refused_with_its_exit_code(journal: Journal) -> None:
-    story = play(Slurm(refusals={1: [said(code=42)]}), journal, tasks())
-    assert story.jobs[0].message == "the scheduler refused it: exit code 42, and no word"
+@pytest.mark.parametrize("code", [1, 42, 160, 255], ids=str)
+def test_a_submit_that_fails_in_unknown_words_is_looked_for_repeated_with_pauses_and_then_refused(
+    journal: Journal, code: int
+) -> None:
+    scheduler = Slurm(refusals={1: [said(code=code)] * 9})
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [(State.FAILED, Reason.SUBMIT_REFUSED)]
+    assert story.jobs[0].message == f"the scheduler refused it: exit code {code}, and no word (5 times)"
+    assert len(scheduler.submitted) == 5
+    assert scheduler.submitted[-1][0] - scheduler.submitted[0][0] > 60  # longer than a server is away for a restart
+    assert len(scheduler.transport.commands("^squeue --me")) == 10
+    assert [text.partition("; ")[2] for text in story.said("submit_waits")] == [
+        "trying again in 5 s, time 1 of 4",
+        "trying again in 10 s, time 2 of 4",
+        "trying again in 20 s, time 3 of 4",
+        "trying again in 30 s, time 4 of 4",
+    ]
+
+
+@pytest.mark.parametrize("code", [1, 160], ids=str)
+def test_a_server_that_is_away_for_a_minute_fails_nothing_though_no_pattern_knows_its_words(
+    journal: Journal, code: int
+) -> None:
+    scheduler = Slurm(refusals={1: [said("", "qsub: the moon is in the wrong phase\n", code)] * 4})
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [DONE]
+    assert len(scheduler.jobs) == 1
+
+
+def took_effect(answer: Any) -> Any:
+    """A submit that takes effect and is answered as if it had not."""
+
+    def submit(scheduler: Slurm, directory: str, run: str, index: int) -> Any:
+        scheduler.make(directory, run, index)
+        return answer
+
+    return submit
+
+
+PRINTED = "100\n"
+FAULTS = [
+    pytest.param(said(PRINTED, "lost the connection\n", 1), id="prints-its-id"),
+    pytest.param(said("", "something went wrong\n", 1), id="unknown-words"),
+    pytest.param(said("", "", 1), id="no-words"),
+    pytest.param(said("", "", 199), id="a-code-that-looks-like-a-signal"),
+    pytest.param(said("", "", 137), id="killed"),
+    pytest.param(said("", "sbatch: error: Batch job submission failed: Socket timed out\n", 1), id="transient"),
+    pytest.param(said(PRINTED, "sbatch: error: invalid partition specified: x\n", 1), id="prints-its-id-and-refuses"),
+]
+
+
+@pytest.mark.parametrize("answer", FAULTS)
+def test_a_submit_that_took_effect_and_failed_is_found_and_neither_refused_nor_repeated(
+    journal: Journal, answer: Any
+) -> None:
+    scheduler = Slurm(refusals={1: [took_effect(answer)]})
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [DONE]
+    assert story.jobs[0].job_id == "100"
+    assert len(scheduler.submitted) == 1
+
+
+def test_an_id_that_was_printed_is_believed_where_nobody_can_look(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [took_effect(said(PRINTED, "lost the connection\n", 1))]})
+    story = play(scheduler, journal, tasks(), backend=slurm(find=None))
+    assert ends(story.jobs) == [DONE]
+    assert len(scheduler.submitted) == 1
+
+
+ARRAYS = {"limits": {"arrays": True, "submit_batch": 100}}
+
+
+def array_submit(answer: Any = None) -> Any:
+    """An array that takes effect, and is answered with *answer* (``None``: its id)."""
+
+    def submit(scheduler: Slurm, directory: str, run: str, index: int) -> Any:
+        for place in range(5):
+            scheduler.jobs[f"100_{place}"] = {
+                "index": place + 1, "token": f"adapter-{run}-1-1", "polls": 0, "killed": False,
+                "directory": directory.replace("0001-t1", f"{place + 1:04d}-t{place + 1}"),
+            }  # fmt: skip
+        return answer or said("100\n")
+
+    return submit
+
+
+def array_squeue(scheduler: Slurm) -> None:
+    """The listings of a scheduler that has arrays: the id of the array by its token, and a row for each element."""
+    arrays = {key.split("_")[0]: job["token"] for key, job in scheduler.jobs.items()}
+    scheduler.transport.rules.insert(
+        0, ("^squeue --me", lambda _: "".join(f"{key}|{token}|\n" for key, token in arrays.items()))
+    )
+    scheduler.transport.rules.insert(
+        1, ("^squeue --noh", lambda _: "".join(f"{key}|COMPLETED|0|None|\n" for key in scheduler.jobs))
+    )
+    for job in scheduler.jobs.values():
+        scheduler.transport.exit_files[job["directory"]] = "exit_code 0\n"
+
+
+def test_an_array_that_took_effect_and_failed_in_unknown_words_is_found_as_a_whole(journal: Journal) -> None:
+    scheduler = Slurm()
+
+    def submit(stage: Slurm, directory: str, run: str, index: int) -> Any:
+        answer = array_submit(said("", "lost the connection\n", 1))(stage, directory, run, index)
+        array_squeue(stage)
+        return answer
+
+    scheduler.refusals = {1: [submit]}
+    story = play(scheduler, journal, tasks(5), backend=slurm(**ARRAYS))
+    assert ends(story.jobs) == [DONE] * 5
+    assert [job.job_id for job in story.jobs] == [f"100_{place}" for place in range(5)]
+    assert len(scheduler.submitted) == 1
+
+
+def test_an_array_over_the_limit_is_halved_where_nothing_of_ours_is_in_the_queue(journal: Journal) -> None:
+    sizes: list[int] = []
+
+    class Halving(Slurm):
+        def sbatch(self, command: str) -> Any:
+            found = re.search(r"(\S*/\w+/\d{4}-[^/]*)/script", command)
+            assert found
+            script = self.transport.scripts[found[1]]
+            bounds = re.search(r"--array=0-(\d+)", script)
+            sizes.append(int(bounds[1]) + 1 if bounds else 1)
+            return LIMIT if sizes[-1] > 2 else super().sbatch(command)
+
+    class Keeping(ScriptedTransport):
+        def _receipt(self, command: str, key: tuple[str, str], *, may_submit: bool) -> Any:
+            scripts[key[0]] = command
+            return super()._receipt(command, key, may_submit=may_submit)
+
+    scripts: dict[str, str] = {}
+    transport = Keeping()
+    transport.scripts = scripts  # type: ignore[attr-defined]
+    scheduler = Halving(transport=transport, path=["COMPLETED|0|None"])
+    events: list[str] = []
+
+    async def go() -> None:
+        executor = Executor(
+            slurm(**ARRAYS), transport=transport, journal=journal, clock=scheduler.clock,
+            on_event=lambda event: events.append(event.text) if event.what == "smaller_array" else None,
+        )  # fmt: skip
+        async with executor, asyncio.timeout(20):
+            run = await executor.submit(tasks(8))
+            await until(executor, run, lambda jobs: any(job.job_id for job in jobs))
+
+    asyncio.run(go())
+    assert sizes[:4] == [8, 4, 4, 2]
+    assert events == [
+        "an array of 8 is over a limit; trying 4 at once",
+        "an array of 4 is over a limit; trying 2 at once",
+    ]
+
+
+def test_a_batch_that_is_refused_as_a_whole_in_the_same_unknown_words_is_tried_one_by_one(journal: Journal) -> None:
+    odd = said("", "sbatch: error: job_submit plugin: the moon is full (job 17)\n", 1)
+    scheduler = Slurm(refusals={1: [odd, odd], **{index: [odd] for index in range(2, 7)}})
+    story = play(scheduler, journal, tasks(6))
+    assert ends(story.jobs) == [DONE] * 6
+    assert len(scheduler.jobs) == 6
+    times = [at for at, _ in scheduler.submitted]
+    assert len({*times[:6]}) == 1  # the batch
+    assert [index for _, index in scheduler.submitted[6:8]] == [1, 1]  # one job, again and again, until it is taken
+    assert times[6] - times[5] >= 5
+    assert any(text.startswith("all 6 submits of a batch were refused") for text in story.said("submit_waits"))
+
+
+def test_a_place_that_refuses_everything_fails_all_jobs_with_its_words_in_a_bounded_time(journal: Journal) -> None:
+    odd = [said("", "sbatch: error: job_submit plugin: never\n", 1)] * 9
+    scheduler = Slurm(refusals={index: list(odd) for index in range(1, 13)})
+    story = play(scheduler, journal, tasks(12), backend=slurm(limits={"submit_batch": 6}))
+    assert ends(story.jobs) == [(State.FAILED, Reason.SUBMIT_REFUSED)] * 12
+    assert all("job_submit plugin: never" in job.message for job in story.jobs)
+    assert len(scheduler.submitted) == 6 + 4 + 6  # a batch, one of it four more times, the other batch
+    assert scheduler.clock.now() - START < 180
+
+
+def test_a_kill_wins_over_a_repeated_submit(journal: Journal) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].submit_began)
+        executor.kill(run)
+
+    scheduler = Slurm(refusals={1: [said(code=199)] * 9})
+    story = play(scheduler, journal, tasks(), during=kill)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)]
+    assert len(scheduler.submitted) == 1
+
+
+def test_a_submit_that_dies_each_time_is_repeated_a_bounded_number_of_times(journal: Journal) -> None:
+    class Dying(ScriptedTransport):
+        tries = 0
+
+        def _receipt(self, command: str, key: tuple[str, str], *, may_submit: bool) -> Any:
+            self.tries += may_submit
+            return said(code=76)
+
+    transport = Dying()
+    story = play(Slurm(transport=transport), journal, tasks())
+    assert ends(story.jobs) == [(State.FAILED, Reason.SUBMIT_UNKNOWN)]
+    assert transport.tries == 5
+
+
+def test_a_submit_that_never_reaches_the_target_is_repeated_with_growing_pauses(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [OutcomeUnknown("cut")] * 5})
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [DONE]
+    assert scheduler.submitted[-1][0] - scheduler.submitted[0][0] > 0.9 * (1 + 2 + 4 + 8 + 16)
+    assert len(story.said("submit_waits")) == 5
 
 
 def test_after_a_transient_error_the_job_is_looked_for_by_its_token_twice_before_it_is_repeated(
@@ -254,21 +460,29 @@ def test_a_workspace_that_cannot_be_made_is_told_with_the_target_s_words(journal
         play(Slurm(transport=Full()), journal, tasks())
 
 
-def test_a_job_directory_on_a_full_disk_fails_that_job_after_some_tries_and_no_other(journal: Journal) -> None:
+def test_a_job_whose_directory_cannot_be_written_waits_until_there_is_room_and_says_why(journal: Journal) -> None:
     class Full(ScriptedTransport):
         tries = 0
 
         def _receipt(self, command: str, key: tuple[str, str], *, may_submit: bool) -> Any:
-            if "/0001-" in key[0]:
+            if "/0001-" in key[0] and self.tries < 20:
                 self.tries += 1
                 return said("", "sh: cannot create script: No space left on device\n", 73)
             return super()._receipt(command, key, may_submit=may_submit)
 
+    seen: list[str] = []
+
+    async def look(executor: Executor, run: str) -> None:
+        jobs = await until(executor, run, lambda jobs: bool(jobs[0].wait_reason))
+        seen.append(jobs[0].wait_reason)
+
     transport = Full()
-    story = play(Slurm(transport=transport), journal, tasks(2))
-    assert ends(story.jobs) == [(State.FAILED, Reason.WORKSPACE), DONE]
-    assert "No space left on device" in story.jobs[0].message
-    assert transport.tries == 5
+    story = play(Slurm(transport=transport), journal, tasks(2), during=look)
+    assert ends(story.jobs) == [DONE, DONE]
+    assert story.jobs[0].submitted_at - story.jobs[1].submitted_at > 60  # type: ignore[operator]
+    assert "No space left on device" in seen[0]
+    assert story.jobs[0].wait_reason == ""
+    assert all("No space left on device" in text for text in story.said("submit_waits"))
 
 
 # -- answers that go wrong

@@ -129,7 +129,7 @@ def test_a_submit_that_died_between_the_scheduler_s_yes_and_the_receipt_makes_ex
 
 def test_a_job_that_the_scheduler_has_is_only_asked_about(journal: Journal) -> None:
     scheduler = Slurm()
-    scheduler.make("/d", "r1", 1)
+    scheduler.make(job().directory or "", "r1", 1)
     left_behind(journal, job(submit_began=True, job_id="100", state=State.QUEUED))
     assert [each.state for each in go_on(scheduler, journal)] == [State.SUCCEEDED]
     assert scheduler.submitted == []
@@ -193,7 +193,7 @@ def test_a_run_is_taken_over_once_the_process_that_drove_it_is_dead(
     journal: Journal, other: subprocess.Popen[bytes]
 ) -> None:
     scheduler = Slurm()
-    scheduler.make("/d", "r1", 1)
+    scheduler.make(job().directory or "", "r1", 1)
     left_behind(journal, job(submit_began=True, job_id="100", state=State.QUEUED))
     assert journal.claim("r1", owner(other.pid), START, 1e9, is_alive)
 
@@ -212,7 +212,7 @@ def test_a_run_is_taken_over_once_the_process_that_drove_it_is_dead(
 
 def test_a_run_driven_on_another_machine_is_taken_over_when_its_time_is_over(journal: Journal) -> None:
     scheduler = Slurm()
-    scheduler.make("/d", "r1", 1)
+    scheduler.make(job().directory or "", "r1", 1)
     left_behind(journal, job(submit_began=True, job_id="100", state=State.QUEUED))
     assert journal.claim("r1", "another-host:1:1", START, 30, is_alive)
 
@@ -247,24 +247,68 @@ def test_a_process_of_the_same_number_that_started_later_is_not_the_owner(other:
     assert is_alive("another-host:1:1")
 
 
-@pytest.mark.parametrize(
-    ("alive", "at_once"), [pytest.param(True, 1, id="alive"), pytest.param(False, 3, id="dead-and-counted-no-more")]
-)
-def test_what_another_live_process_has_on_the_backend_counts_for_max_tasks(
-    journal: Journal, other: subprocess.Popen[bytes], alive: bool, at_once: int
+def with_two_jobs_of_another(
+    journal: Journal, other: subprocess.Popen[bytes], scheduler: Slurm, *, alive: bool
 ) -> None:
-    running = [job(n, state=State.RUNNING, job_id=str(900 + n), submit_began=True) for n in (1, 2)]
-    left_behind(journal, *running)
+    """Run five tasks under a limit of three jobs, beside two jobs of another process."""
+    left_behind(journal, *(job(n, state=State.RUNNING, job_id=str(900 + n), submit_began=True) for n in (1, 2)))
     journal.claim("r1", owner(other.pid), START, 300, is_alive)
     if not alive:
         other.kill()
         other.wait()
-    scheduler = Slurm()
 
     async def go() -> None:
         backend = slurm(limits={"max_tasks": 3})
         async with Executor(backend, transport=scheduler.transport, journal=journal, clock=scheduler.clock) as executor:
-            await asyncio.wait_for(executor.wait(await executor.submit(tasks(5))), 20)
+            async with asyncio.timeout(20):
+                await executor.wait(await executor.submit(tasks(5)))
 
     asyncio.run(go())
-    assert scheduler.most_at_once == at_once
+
+
+def test_what_another_live_process_has_on_the_backend_counts_for_max_tasks(
+    journal: Journal, other: subprocess.Popen[bytes]
+) -> None:
+    scheduler = Slurm()
+    with_two_jobs_of_another(journal, other, scheduler, alive=True)
+    assert scheduler.most_at_once == 1
+    assert [each.state for each in journal.jobs("r1")] == [State.RUNNING] * 2
+
+
+def test_jobs_of_a_dead_process_count_until_they_end(journal: Journal, other: subprocess.Popen[bytes]) -> None:
+    scheduler = Slurm(jobs={
+        str(900 + n): {"index": n + 5, "token": f"adapter-r1-{n}-1", "polls": 0, "killed": False,
+                       "directory": job(n).directory} for n in (1, 2)
+    }, paths={6: ["RUNNING|0|None"], 7: ["RUNNING|0|None"]})  # fmt: skip
+    with_two_jobs_of_another(journal, other, scheduler, alive=False)
+    assert scheduler.most_at_once == 3  # two of the dead process, and one of ours
+    assert [each.state for each in journal.jobs("r1")] == [State.RUNNING] * 2
+
+
+def test_the_room_of_jobs_that_nobody_drives_comes_back_once_they_have_ended(
+    journal: Journal, other: subprocess.Popen[bytes]
+) -> None:
+    scheduler = Slurm(path=["PENDING|0|None", *["RUNNING|0|None"] * 40, "COMPLETED|0|None"])
+    with_two_jobs_of_another(journal, other, scheduler, alive=False)  # the scheduler knows 901 and 902 no more
+    assert scheduler.most_at_once == 3
+    assert [each.state for each in journal.jobs("r1")] == [State.LOST] * 2
+    assert not any(each.collected for each in journal.jobs("r1"))  # that is for whoever goes on with the run
+
+
+def test_an_uncertain_submit_of_a_dead_process_gives_its_room_back_once_it_is_known_not_to_exist(
+    journal: Journal, other: subprocess.Popen[bytes]
+) -> None:
+    left_behind(journal, job(1, submit_began=True))
+    journal.claim("r1", owner(other.pid), START, 300, is_alive)
+    other.kill()
+    other.wait()
+    scheduler = Slurm()
+
+    async def go() -> list[Job]:
+        backend = slurm(limits={"max_tasks": 1})
+        async with Executor(backend, transport=scheduler.transport, journal=journal, clock=scheduler.clock) as executor:
+            async with asyncio.timeout(20):
+                return await executor.wait(await executor.submit(tasks(1)))
+
+    assert [each.state for each in asyncio.run(go())] == [State.SUCCEEDED]
+    assert [(each.state, each.submit_began) for each in journal.jobs("r1")] == [(State.WAITING, False)]

@@ -49,6 +49,8 @@ def story(journal: Journal, heard: Callable[[int], str | Exception] | None) -> t
 
     def squeue(command: str) -> str:
         state = "RUNNING" if scheduler.clock.now() < ENDS_AT else "COMPLETED"
+        if state == "COMPLETED":
+            transport.exit_files.update((job["directory"], "exit_code 0\n") for job in scheduler.jobs.values())
         return "".join(f"{job_id}|{state}|0|None|\n" for job_id in scheduler.jobs)
 
     transport.rules.insert(0, ("^squeue --noheader", squeue))

@@ -1,0 +1,48 @@
+"""Jobs that nobody drives, asked about while they use the room that is needed here: nobody else sees them end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapter.execution.book import Book
+from adapter.execution.owner import OWNED_FOR_S, is_alive
+from adapter.execution.poller import Poller
+from adapter.execution.submitter import Submitter
+
+if TYPE_CHECKING:
+    from adapter.execution.clock import Clock
+    from adapter.execution.journal import Journal
+    from adapter.execution.site import Site
+
+AGAIN_S = 5.0
+
+
+class Abandoned:
+    """The runs on one backend whose process is gone, or that were left behind on purpose.
+
+    Nothing of them is submitted, killed or collected: that is for whoever goes on with the run.
+    """
+
+    def __init__(self, site: Site, journal: Journal, clock: Clock) -> None:
+        """Nothing is asked yet."""
+        self._book = Book(site, journal, clock, None)
+        self._poller, self._submitter = Poller(self._book), Submitter(self._book)
+        self._next_at = 0.0
+
+    async def look(self, now: float) -> None:
+        """Ask about their jobs, now and then, and give their room back once they have ended."""
+        book, journal = self._book, self._book.journal
+        if now < self._next_at:
+            return
+        self._next_at = now + AGAIN_S
+        for run in journal.abandoned_runs(book.backend.name, is_alive):
+            if not journal.claim(run, book.owner, now, OWNED_FOR_S, is_alive):
+                continue
+            try:
+                book.jobs = {job.key: job for job in journal.jobs(run)}
+                await self._submitter.resolve(now)
+                jobs = [job for job in book.jobs.values() if job.job_id is not None and not job.state.is_final]
+                if jobs:
+                    await self._poller.ask(jobs)
+            finally:
+                journal.release(run, book.owner)

@@ -1,0 +1,98 @@
+"""Which waiting jobs may be submitted now: the limits of a backend, held together with all other processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adapter.core.fit import shown_amount, with_defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adapter.core.job import Job
+    from adapter.execution.book import Book
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The jobs that may go now, and what keeps the first of the others; ``by_others``: other processes use the room.
+
+    ``again_s`` is when to come again, in seconds; ``None``: once something ends.
+    """
+
+    jobs: list[Job]
+    why: str = ""
+    by_others: bool = False
+    again_s: float | None = None
+
+
+class Admission:
+    """Counts the jobs of a backend against its limits."""
+
+    def __init__(self, book: Book) -> None:
+        """Nothing was submitted yet."""
+        self._book = book
+        self._sent_at: list[float] = []
+
+    def admit(self, waiting: Sequence[Job], now: float) -> Admitted:
+        """Return which of *waiting*, in their order, may be submitted at *now*.
+
+        To be called inside :meth:`Journal.exclusive`, in which the admitted ones are written down as begun: then no
+        other process can take the same room.
+        """
+        book, limits = self._book, self._book.backend.limits
+        mine = [job for job in book.mine() if job.submit_began and not job.state.is_final]
+        others = book.driven_elsewhere() if limits.max_tasks is not None or limits.capacity else []
+        room, why = limits.submit_batch, ""
+        if limits.max_tasks is not None and limits.max_tasks - len(mine) - len(others) < room:
+            room = limits.max_tasks - len(mine) - len(others)
+            why = f"limit of {limits.max_tasks} jobs at once on {book.backend.name}"
+        rate_room = self._room_in_rate(now)
+        if rate_room is not None and rate_room < room:
+            room, why = rate_room, f"limit of {limits.submit_per_minute:g} submits a minute on {book.backend.name}"
+        left = dict(book.site.capacity)
+        for job in (*mine, *others):
+            self._take(left, job)
+        admitted: list[Job] = []
+        for job in waiting:
+            if len(admitted) >= room:
+                break
+            if lacks := self._lacks(left, job):
+                why = lacks
+                break  # in order: a large job is not starved by small ones behind it
+            self._take(left, job)
+            admitted.append(job)
+        if len(admitted) == len(waiting):
+            why = ""
+        by_rate = rate_room is not None and len(admitted) >= rate_room
+        return Admitted(admitted, why, by_others=bool(others and why), again_s=1.0 if by_rate else None)
+
+    def sent(self, count: int, now: float) -> None:
+        """Count *count* submits against the rate."""
+        self._sent_at += [now] * count
+
+    def _needs(self, job: Job) -> dict[str, float]:
+        return with_defaults(self._book.backend, job.task).resources.asked()
+
+    def _lacks(self, left: dict[str, float], job: Job) -> str:
+        needs = self._needs(job)
+        for name, room in left.items():
+            if needs.get(name, 0) > room + 1e-9:
+                whole = shown_amount(name, self._book.site.capacity[name])
+                return f"waits for {name} {shown_amount(name, needs[name])} of {whole}"
+        return ""
+
+    def _take(self, left: dict[str, float], job: Job) -> None:
+        needs = self._needs(job)
+        for name in left:
+            left[name] -= needs.get(name, 0)
+
+    def _room_in_rate(self, now: float) -> int | None:
+        """How many more may be submitted now; ``None`` without a limit. Below one a minute it is one in longer."""
+        rate = self._book.backend.limits.submit_per_minute
+        if rate is None:
+            return None
+        since = now - max(60.0, 60.0 / rate)
+        self._sent_at = [sent for sent in self._sent_at if sent > since]
+        return max(0, max(1, int(rate)) - len(self._sent_at))

@@ -1,0 +1,137 @@
+"""Uncertain submits: it is not known whether the scheduler has the job. Looked for, never blindly repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from adapter.core.job import Job
+    from adapter.core.submission import SubmissionResult
+    from adapter.execution.book import Book
+    from adapter.execution.site import StepAnswer
+
+LOOK_TWICE_S = 5.0  # between two looks for a job that may exist: schedulers show a new job late
+BUSY_S = 60.0  # how long another process may be in the middle of a submit before the job is looked for
+TELL_AGAIN_S = 60.0
+
+
+@dataclass(slots=True)
+class Uncertain:
+    """One uncertain submit.
+
+    ``looked_at`` is the first good look that found nothing. ``may_repeat``: once it is surely not there, it is
+    submitted again; otherwise (an answer that could not be read) it is only waited for. ``ask_receipt``: the target
+    may have kept an answer. ``result`` and ``words`` are what the submit command answered, ``None`` if that was lost.
+    ``is_ours``: it was this process that began the submit.
+    """
+
+    since: float
+    why: str
+    ask_receipt: bool = True
+    may_repeat: bool = True
+    result: SubmissionResult | None = None
+    words: str = ""
+    looked_at: float | None = None
+    next_look: float = 0.0
+    is_ours: bool = False
+
+
+@dataclass(slots=True)
+class Looked:
+    """What a look settled: jobs with the id that was found, jobs that surely do not exist, and those left unknown."""
+
+    found: list[tuple[Job, str]] = field(default_factory=list)
+    absent: list[tuple[Job, Uncertain]] = field(default_factory=list)
+    unknown: list[tuple[Job, Uncertain]] = field(default_factory=list)
+
+
+class UncertainSubmits:
+    """The uncertain submits of an executor."""
+
+    def __init__(self, book: Book) -> None:
+        """There is none yet."""
+        self._book = book
+        self._all: dict[str, Uncertain] = {}
+        self._told_at: float | None = None
+
+    @property
+    def any_left(self) -> bool:
+        """Whether there is one."""
+        return bool(self._all)
+
+    async def add(self, job: Job, why: str) -> Uncertain:
+        """Note that it is not known whether the scheduler has *job*, and return what is known of it."""
+        now = self._book.clock.now()
+        one = self._all.setdefault(job.key, Uncertain(since=now, why=why))
+        one.why, one.is_ours = why, True
+        reason = f"whether the scheduler has it is not known ({why}); it is looked for by its token"
+        await self._book.update(job.but(wait_reason=reason))
+        return one
+
+    def is_ours(self, job: Job) -> bool:
+        """Whether *job* is an uncertain submit that this process began."""
+        return job.key in self._all and self._all[job.key].is_ours
+
+    def settled(self, job: Job) -> None:
+        """It is known what became of *job*."""
+        self._all.pop(job.key, None)
+
+    def postpone(self, job: Job, now: float) -> None:
+        """A receipt said that another process is in the middle of the submit: ask again in a moment."""
+        one = self._all[job.key]
+        one.ask_receipt = now - one.since < BUSY_S
+        one.next_look = now + 1
+
+    async def resolve(self, now: float, answered: Callable[[Job, StepAnswer], Awaitable[None]]) -> Looked:
+        """Look for the jobs whose submit began and that have no job id; *answered* takes what a receipt says."""
+        book = self._book
+        due = [
+            job for job in book.mine()
+            if job.submit_began and job.job_id is None and not job.state.is_final
+            and self._known(job, now).next_look <= now
+        ]  # fmt: skip
+        ask = [job for job in due if self._all[job.key].ask_receipt]
+        if ask:
+            for job, answer in zip(ask, await book.site.receipts(ask), strict=True):
+                await answered(job, answer)
+        look = [
+            book.jobs[job.key] for job in due
+            if job.key in self._all and not self._all[job.key].ask_receipt and self._all[job.key].next_look <= now
+        ]  # fmt: skip
+        return await self._look(look, now) if look else Looked()
+
+    def _known(self, job: Job, now: float) -> Uncertain:
+        return self._all.setdefault(job.key, Uncertain(since=now, why="the process that submitted it is gone"))
+
+    async def _look(self, jobs: Sequence[Job], now: float) -> Looked:
+        found, complete = await self._book.site.find(jobs)
+        if not complete and self._book.backend.find is not None:
+            await self._tell_no_answer(len(jobs), now)
+        looked = Looked()
+        for job in jobs:
+            if (job_id := found.get(job.key)) is not None:
+                looked.found.append((job, job_id))
+            else:
+                self._not_found(job, now, looked, complete=complete)
+        return looked
+
+    def _not_found(self, job: Job, now: float, looked: Looked, *, complete: bool) -> None:
+        one = self._all[job.key]
+        one.next_look = now + LOOK_TWICE_S
+        patience_s = max(self._book.backend.monitor.gone_after_s, 2 * LOOK_TWICE_S)
+        has_find = self._book.backend.find is not None
+        if complete and one.looked_at is None:
+            one.looked_at = now
+        elif complete and one.may_repeat and now - (one.looked_at or now) >= LOOK_TWICE_S:
+            looked.absent.append((job, one))
+        elif now - one.since >= patience_s and (not one.may_repeat or not has_find):
+            looked.unknown.append((job, one))
+
+    async def _tell_no_answer(self, count: int, now: float) -> None:
+        if self._told_at is None or now - self._told_at >= TELL_AGAIN_S:
+            self._told_at = now
+            text = f"the scheduler gave no good answer about {count} uncertain submits; they are looked for again"
+            await self._book.tell("find_failed", text)
