@@ -707,6 +707,70 @@ def test_a_kill_of_a_job_that_is_already_gone_is_success(journal: Journal) -> No
     assert story.said("kill_failed") == []
 
 
+GONE = said("", "scancel: error: Kill job error on job id 100: Invalid job id specified\n", 1)
+
+
+def kill_once_running(executor: Executor, run: str) -> Any:
+    async def kill() -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is State.RUNNING)
+        executor.kill(run)
+
+    return kill()
+
+
+def test_a_kill_that_was_answered_gone_is_not_believed_while_the_job_runs_on(journal: Journal) -> None:
+    scheduler = Slurm(path=ENDLESS, kills=[GONE] * 3)  # as where another cluster was asked
+    story = play(scheduler, journal, tasks(), None, kill_once_running)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)]
+    assert len(scheduler.transport.commands("^scancel")) == 4
+    assert len(story.said("kill_failed")) == 2  # the first may be a job that has just ended
+
+
+def test_a_job_that_is_gone_for_its_kill_and_left_no_evidence_is_lost_and_not_killed(journal: Journal) -> None:
+    scheduler = Slurm(path=ENDLESS, kills=[GONE] * 9)
+
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is State.RUNNING)
+        scheduler.paths[1] = [None]
+        executor.kill(run)
+
+    story = play(scheduler, journal, tasks(), slurm(result=None), kill)
+    assert ends(story.jobs) == [(State.LOST, Reason.VANISHED)]
+
+
+def test_gone_after_a_kill_whose_answer_was_lost_is_the_work_of_that_kill(journal: Journal) -> None:
+    scheduler = Slurm(path=ENDLESS, kills=[said("", "no answer in time", -1), GONE])
+
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].state is State.RUNNING)
+        scheduler.paths[1] = [None]
+        executor.kill(run)
+
+    story = play(scheduler, journal, tasks(), slurm(result=None), kill)
+    assert ends(story.jobs) == [(State.KILLED, Reason.KILLED_BY_USER)]
+
+
+def test_one_job_that_is_gone_says_nothing_of_the_others_that_the_same_command_killed(journal: Journal) -> None:
+    scheduler = Slurm(path=ENDLESS)
+
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: all(job.state is State.RUNNING for job in jobs))
+        scheduler.paths.update({1: ["COMPLETED|0|None"], 2: [None], 3: [None]})
+        scheduler.kills.append(GONE)  # about 100; 101 and 102 were killed, and are forgotten at once
+        executor.kill(run)
+
+    story = play(scheduler, journal, tasks(3), slurm(result=None), kill)
+    assert ends(story.jobs) == [DONE, *[(State.KILLED, Reason.KILLED_BY_USER)] * 2]
+
+
+def test_a_kill_that_is_refused_for_good_says_when_it_is_given_up(journal: Journal) -> None:
+    scheduler = Slurm(path=[*ENDLESS, *["RUNNING|0|None"] * 60, "COMPLETED|0|None"])
+    scheduler.kills = [said("", "scancel: error: Kill job error on job id 100: Access/permission denied\n", 1)] * 9
+    story = play(scheduler, journal, tasks(), slurm(kill={"escalate": None}), kill_once_running)
+    assert ends(story.jobs) == [DONE]
+    assert story.said("kill_failed")[-1].endswith("given up after 5 tries: end job 100 by hand")
+
+
 def test_a_refused_kill_is_told_and_repeated_some_seconds_later(journal: Journal) -> None:
     times: list[float] = []
 
