@@ -28,12 +28,11 @@ class Admitted:
 
 
 class Admission:
-    """Counts the jobs of a backend against its limits."""
+    """Counts the jobs of a backend, of all processes that share the journal, against its limits."""
 
     def __init__(self, book: Book) -> None:
-        """Nothing was submitted yet."""
+        """Nothing is admitted yet."""
         self._book = book
-        self._sent_at: list[float] = []
 
     def admit(self, waiting: Sequence[Job], now: float) -> Admitted:
         """Return which of *waiting*, in their order, may be submitted at *now*.
@@ -65,12 +64,10 @@ class Admission:
             admitted.append(job)
         if len(admitted) == len(waiting):
             why = ""
+        if rate_room is not None and admitted:
+            book.journal.add_submit(book.backend.name, len(admitted), now)
         by_rate = rate_room is not None and len(admitted) >= rate_room
         return Admitted(admitted, why, by_others=bool(others and why), again_s=1.0 if by_rate else None)
-
-    def sent(self, count: int, now: float) -> None:
-        """Count *count* submits against the rate."""
-        self._sent_at += [now] * count
 
     def _needs(self, job: Job) -> dict[str, float]:
         return with_defaults(self._book.backend, job.task).resources.asked()
@@ -93,6 +90,5 @@ class Admission:
         rate = self._book.backend.limits.submit_per_minute
         if rate is None:
             return None
-        since = now - max(60.0, 60.0 / rate)
-        self._sent_at = [sent for sent in self._sent_at if sent > since]
-        return max(0, max(1, int(rate)) - len(self._sent_at))
+        sent = self._book.journal.submits_since(self._book.backend.name, now - max(60.0, 60.0 / rate))
+        return max(0, max(1, int(rate)) - sent)

@@ -43,6 +43,7 @@ MIGRATIONS = (
         OR (state = 'waiting' AND json_extract(record, '$.submit_began'));
     CREATE INDEX jobs_by_slot ON jobs(run) WHERE slot;
     ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT '';
+    CREATE TABLE submits (backend TEXT NOT NULL, at REAL NOT NULL, jobs INTEGER NOT NULL);
     """,
 )
 """One entry a version of the schema; an entry is never changed once it was released."""
@@ -240,6 +241,19 @@ class Journal:
             (backend, owner),
         )
         return [job_from_record(json.loads(record)) for (record,) in rows]
+
+    def add_submit(self, backend: str, jobs: int, at: float) -> None:
+        """Count *jobs* submitted on *backend* at that time; what is older than a day is forgotten."""
+        with self._transaction():
+            self._db.execute("DELETE FROM submits WHERE at < ?", (at - 86400,))
+            self._db.execute("INSERT INTO submits VALUES (?, ?, ?)", (backend, at, jobs))
+
+    def submits_since(self, backend: str, since: float) -> int:
+        """Return how many jobs all processes submitted on *backend* after *since*."""
+        row = self._db.execute(
+            "SELECT COALESCE(SUM(jobs), 0) FROM submits WHERE backend = ? AND at > ?", (backend, since)
+        ).fetchone()
+        return int(row[0])
 
     def abandoned_runs(self, backend: str, is_alive: Callable[[str], bool]) -> list[str]:
         """Return the runs on *backend* that have submitted jobs and that no live process drives."""

@@ -89,7 +89,6 @@ class Submitter:
             still = [job for job in batch if not book.jobs[job.key].state.is_final]
             await book.update(*(job.but(submit_began=False) for job in still))
             raise
-        self._admission.sent(len(batch), now)
         async with book.together():
             await self._look_alike(groups, answers)
             for group, answer in zip(groups, answers, strict=True):

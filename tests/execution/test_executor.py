@@ -855,6 +855,15 @@ def test_no_more_jobs_are_submitted_a_minute_than_the_site_allows(
         assert len([other for other in times if at <= other < at + 60]) <= max(1, rate)
 
 
+def test_submits_of_other_processes_count_for_the_rate(journal: Journal) -> None:
+    journal.add_submit("slurm", 3, START - 10)
+    journal.add_submit("another", 3, START - 10)
+    scheduler = Slurm()
+    story = play(scheduler, journal, tasks(1), slurm(limits={"submit_per_minute": 3}))
+    assert ends(story.jobs) == [DONE]
+    assert scheduler.submitted[0][0] - START >= 50
+
+
 def test_jobs_that_run_at_once_fit_the_capacity_and_a_big_one_is_not_starved_by_small_ones(journal: Journal) -> None:
     scheduler = Slurm()
     sizes = [1, 4, 1, 1, 1, 1]
