@@ -377,12 +377,12 @@ HEAD = ["key", "type", "meaning", "if left out", "example"]
 
 def _keys(*names: str) -> str:
     whole = load("backend")
-    keys = whole["$defs"]["keys"]
+    keys = whole["$defs"]["keys"]["properties"]
     return table(HEAD, (row for name in names for row in rows_of(name, keys[name], whole)))
 
 
 def _resources(whole: Mapping[str, Any], *, with_places: bool) -> str:
-    keys = whole["$defs"]["keys"]
+    keys = whole["$defs"]["keys"]["properties"]
     known = (keys["defaults"] if with_places else keys["resources"])["properties"]
     head = ["resource", "type", "meaning"]
     rows = [[f"`{name}`", type_of(schema), schema["description"]] for name, schema in known.items()]
@@ -452,7 +452,7 @@ def _classes() -> str:
 
 def _task_keys() -> str:
     whole = load("task")
-    keys = whole["$defs"]["keys"]
+    keys = whole["$defs"]["keys"]["properties"]
     own_tables = ("command", "steps", "inputs", "outputs")
     rows = [[f"`{key}`", "a step" if key == "command" else "list", keys[key]["description"], ""] for key in own_tables]
     for name, schema in keys.items():
@@ -506,7 +506,7 @@ def _proofs() -> str:
 
 def _protocols() -> str:
     able = [backend for backend in shipped() if backend.images]
-    known = list(load("backend")["$defs"]["keys"]["images"]["propertyNames"]["enum"])
+    known = list(load("backend")["$defs"]["keys"]["properties"]["images"]["propertyNames"]["enum"])
     rows = [[f"`{one.name}`", *("yes" if name in one.images else "" for name in known)] for one in able]
     return table(["backend", *(f"`{name}://`" for name in known)], rows)
 
