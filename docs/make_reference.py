@@ -198,6 +198,7 @@ NOTES = {
 _VALUES: dict[str, Any] = {
     "ram": 1_610_612_736, "walltime": 129_600, "cpu": 1.5, "name": "my run", "job_ids": ["7", "8"], "gpu": None,
     "env": {"A": "x y"}, "steps": [{"image": "a"}, {"image": "a"}], "tags": {"b": "2"},
+    "sif_cache": "~/my images",
 }  # fmt: skip
 _FILTERS = {
     "bytes": ("ram | bytes", "memory or disk in bytes, rounded up"),
@@ -216,6 +217,11 @@ _FILTERS = {
     "words": ("job_ids | words", "a list as quoted words with a space between"),
     "flags": ("env | flags('--env')", "a map as one flag for each entry, quoted"),
     "raw": ("name | raw", "without quotes: the visible exception"),
+    "path": (
+        "sif_cache | path",
+        "a path as shell text: a leading `~` and `$NAME` or `${NAME}` are the target's, the rest is literal and "
+        "quoted; for a list: `mounts | map('path') | words`",
+    ),
     "concat": ("['out-', name] | concat", "texts put together to one word"),
     "between": ("job_ids | between('--job=') | words", "each of a list with text in front of it (and behind it)"),
     "merge": ("env | merge({'B': '2'}) | flags('--env')", "a map with the entries of another"),
@@ -373,12 +379,12 @@ HEAD = ["key", "type", "meaning", "if left out", "example"]
 
 def _keys(*names: str) -> str:
     whole = load("backend")
-    keys = whole["$defs"]["keys"]
+    keys = whole["$defs"]["keys"]["properties"]
     return table(HEAD, (row for name in names for row in rows_of(name, keys[name], whole)))
 
 
 def _resources(whole: Mapping[str, Any], *, with_places: bool) -> str:
-    keys = whole["$defs"]["keys"]
+    keys = whole["$defs"]["keys"]["properties"]
     known = (keys["defaults"] if with_places else keys["resources"])["properties"]
     head = ["resource", "type", "meaning"]
     rows = [[f"`{name}`", type_of(schema), schema["description"]] for name, schema in known.items()]
@@ -448,7 +454,7 @@ def _classes() -> str:
 
 def _task_keys() -> str:
     whole = load("task")
-    keys = whole["$defs"]["keys"]
+    keys = whole["$defs"]["keys"]["properties"]
     own_tables = ("command", "steps", "inputs", "outputs")
     rows = [[f"`{key}`", "a step" if key == "command" else "list", keys[key]["description"], ""] for key in own_tables]
     for name, schema in keys.items():
@@ -502,7 +508,7 @@ def _proofs() -> str:
 
 def _protocols() -> str:
     able = [backend for backend in shipped() if backend.images]
-    known = list(load("backend")["$defs"]["keys"]["images"]["propertyNames"]["enum"])
+    known = list(load("backend")["$defs"]["keys"]["properties"]["images"]["propertyNames"]["enum"])
     rows = [[f"`{one.name}`", *("yes" if name in one.images else "" for name in known)] for one in able]
     return table(["backend", *(f"`{name}://`" for name in known)], rows)
 

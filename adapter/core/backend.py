@@ -25,7 +25,7 @@ from adapter.core.specs import (
     submit_from,
     watch_from,
 )
-from adapter.core.task import parse_resource
+from adapter.core.task import recorded_resource
 from adapter.core.template import Condition, PlainTemplate, Template
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
     limits = dict(document.get("limits", {}))
     poll_min, poll_max = limits.pop("poll_seconds", (1, 30))
     capacity = {
-        key: None if value == "machine" else parse_resource(key, value)
+        key: None if value == "machine" else recorded_resource(key, value)
         for key, value in limits.pop("capacity", {}).items()
     }
     directives = document.get("directives", {})
@@ -180,7 +180,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         needs=tuple(document.get("needs", ())),
         programs=document.get("programs", {}),
         values=document.get("values", {}),
-        defaults={key: parse_resource(key, value) for key, value in document.get("defaults", {}).items()},
+        defaults={key: recorded_resource(key, value) for key, value in document.get("defaults", {}).items()},
         supports=frozenset(
             {option.name for option in (*options, *submit.options, *(launch.options if launch else ()))}
             | submit.command.variables
@@ -227,7 +227,7 @@ def _queue(spec: Mapping[str, Any]) -> Queue:
     return Queue(
         name=spec["name"],
         when=Condition(spec["when"]) if "when" in spec else None,
-        caps={key: parse_resource(key, value) for key, value in spec.get("max", {}).items()},
+        caps={key: recorded_resource(key, value) for key, value in spec.get("max", {}).items()},
         clamp=spec.get("over") == "clamp",
     )
 

@@ -297,12 +297,14 @@ def _units(document: Mapping[str, Any]) -> Iterator[Finding]:
     for index, queue in _maps(document.get("queues")):
         yield from _resources(("queues", index, "max"), queue.get("max"))
     for path in (
-        *((section, "timeout") for section in ("submit", "monitor", "result", "find", "kill")),
+        *((*section, "timeout") for section in _COMMANDS),
         *((section, "absent", "gone_after") for section in ("monitor", "result")),
-        ("kill", "escalate", "timeout"),
         ("kill", "escalate", "after"),
+        ("connection", "share"),
     ):
-        yield from _parsed(path, _at(document, path[:-1]).get(path[-1]), units.parse_seconds)
+        value = _at(document, path[:-1]).get(str(path[-1]))
+        if not isinstance(value, bool):
+            yield from _parsed(path, value, units.parse_seconds)
     low, high = _at(document, ("limits",)).get("poll_seconds") or (0, 0)
     if low is not None and high is not None and low > high:
         sentence = f"limits.poll_seconds runs from {low:g} down to {high:g}; write the shorter one first"

@@ -151,7 +151,7 @@ def _common(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "command": Template(spec["command"]),
         "options": options_from(spec.get("options", {})),
-        "timeout_s": units.parse_seconds(spec.get("timeout", 60)),
+        "timeout_s": units.recorded_seconds(spec.get("timeout", "60s")),
     }
 
 
@@ -173,7 +173,7 @@ def query_from(spec: Mapping[str, Any]) -> QuerySpec:
         exit_code_decode=decoding.get("decode", "plain"),
         exit_code_reasons={int(code): Reason(word) for code, word in decoding.get("reasons", {}).items()},
         max_ids=spec.get("max_ids", 500),
-        gone_after_s=units.parse_seconds(spec.get("absent", {}).get("gone_after", 60)),
+        gone_after_s=units.recorded_seconds(spec.get("absent", {}).get("gone_after", "60s")),
         requeues=spec.get("requeues", False),
         success_needs_exit_file=spec.get("success_needs_exit_file", False),
     )
@@ -192,7 +192,7 @@ def kill_from(spec: Mapping[str, Any]) -> KillSpec:
         **_common(spec),
         max_ids=spec.get("max_ids", 500),
         harder=CommandSpec(**_common(harder)) if harder else None,
-        escalate_after_s=units.parse_seconds(harder["after"]) if harder else 30.0,
+        escalate_after_s=units.recorded_seconds(harder["after"]) if harder else 30.0,
     )
 
 

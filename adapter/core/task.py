@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -135,17 +135,33 @@ def _plain_name(field_name: str) -> str:
 
 
 RESOURCE_FIELDS = {_plain_name(item.name): item.name for item in fields(Resources)}
-_PARSERS = {"ram_bytes": units.parse_bytes, "ram_limit_bytes": units.parse_bytes, "disk_bytes": units.parse_bytes}
-_PARSERS["walltime_s"] = units.parse_seconds
+_PARSERS: dict[str, Callable[[Any], int]] = {
+    **dict.fromkeys(("ram_bytes", "ram_limit_bytes", "disk_bytes"), units.parse_bytes),
+    "walltime_s": units.parse_seconds,
+}
+_RECORDED = {**_PARSERS, "walltime_s": units.recorded_seconds}
 
 
 def parse_resource(name: str, value: Any) -> Any:
-    """Return *value* of the resource *name* in inside units; text with a unit is parsed, the rest passes.
+    """Return *value* of the resource *name*, as a person wrote it, in inside units; what has no unit passes.
 
     Raises:
-        ValueError: the text has no unit that fits.
+        ValueError: the value has no unit that fits.
     """
-    parser = _PARSERS.get(RESOURCE_FIELDS.get(name, name))
+    return _parsed(_PARSERS, name, value)
+
+
+def recorded_resource(name: str, value: Any) -> Any:
+    """Return *value* of the resource *name* in inside units: from a checked file, or from a record of any version.
+
+    Raises:
+        ValueError: the value has no unit that fits.
+    """
+    return _parsed(_RECORDED, name, value)
+
+
+def _parsed(parsers: Mapping[str, Callable[[Any], int]], name: str, value: Any) -> Any:
+    parser = parsers.get(RESOURCE_FIELDS.get(name, name))
     return parser(value) if parser and value is not None else value
 
 
@@ -156,7 +172,7 @@ def resources_from(values: Mapping[str, Any]) -> Resources:
         TaskError: a value has no unit that fits.
     """
     try:
-        return Resources(**{RESOURCE_FIELDS[name]: parse_resource(name, value) for name, value in values.items()})
+        return Resources(**{RESOURCE_FIELDS[name]: recorded_resource(name, value) for name, value in values.items()})
     except ValueError as error:
         raise TaskError(str(error)) from error
 
@@ -312,7 +328,9 @@ def task_document(task: Task) -> dict[str, Any]:
 
 
 def _written(name: str, value: Any) -> Any:
-    return f"{value}B" if RESOURCE_FIELDS[name].endswith("_bytes") else value
+    field_name = RESOURCE_FIELDS[name]
+    unit = "B" if field_name.endswith("_bytes") else "s" if field_name.endswith("_s") else ""
+    return f"{value}{unit}" if unit else value
 
 
 def _document_of(value: Any) -> Any:

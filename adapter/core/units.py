@@ -44,24 +44,23 @@ def parse_bytes(text: str | float) -> int:
 
 
 def parse_seconds(text: str | float) -> int:
-    """Return the seconds in *text*: ``90m``, ``1h 30m``, ``1-12:00:00``, ``36:00:00``, or a number of seconds.
+    """Return the seconds in *text*: ``90m``, ``1h 30m``, ``1-12:00:00`` or ``36:00:00``.
 
-    ``12:30`` is refused: schedulers disagree whether it means hours and minutes or minutes and seconds.
+    A number without a unit is refused: schedulers disagree whether it means minutes or seconds. So is ``12:30``, which
+    is hours and minutes for some of them and minutes and seconds for others.
 
     Raises:
         ValueError: *text* is not a length of time; the message says what one looks like.
 
-    >>> parse_seconds("90m"), parse_seconds("1-12:00:00"), parse_seconds(45)
+    >>> parse_seconds("90m"), parse_seconds("1-12:00:00"), parse_seconds("45s")
     (5400, 129600, 45)
     """
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return math.ceil(text)
     stripped = str(text).strip()
     if clock := _CLOCK.match(stripped):
         part = {name: int(value or 0) for name, value in clock.groupdict().items()}
         return ((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60 + part["seconds"]
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
-        return math.ceil(float(stripped))
+        raise ValueError(f"{text!r} has no unit of time; write {stripped}s, {stripped}m or {stripped}h")
     spans = list(_SPAN.finditer(stripped))
     if spans and not _SPAN.sub("", stripped).strip():
         try:
@@ -69,6 +68,15 @@ def parse_seconds(text: str | float) -> int:
         except KeyError:
             pass
     raise ValueError(f"{text!r} is not a length of time; write it like 90m, 1h30m, 1-12:00:00 or 36:00:00")
+
+
+def recorded_seconds(value: str | float) -> int:
+    """Return the seconds in *value*, which was checked before; a number is seconds, as records of earlier versions say.
+
+    Raises:
+        ValueError: *value* is a text that is not a length of time.
+    """
+    return math.ceil(value) if isinstance(value, int | float) else parse_seconds(value)
 
 
 def format_bytes(count: int | None) -> str:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.units import parse_seconds
+from adapter.core.units import recorded_seconds
 from adapter.errors import (
     AuthenticationError,
     CompletedCommand,
@@ -116,7 +116,7 @@ def idle_seconds(connection: Mapping[str, Any]) -> float | None:
     if share is None or isinstance(share, bool):
         return None if share is False else IDLE_S
     try:
-        return float(parse_seconds(share)) or None
+        return float(recorded_seconds(share)) or None
     except ValueError as error:
         raise ConfigError(f"connection.share is true, false or a length of time: {error}") from error
 

@@ -195,3 +195,18 @@ def test_an_unexpected_error_is_one_line_unless_asked(adapter: Shell) -> None:
         assert done.returncode == 1
         assert "adapter: unexpected RuntimeError: boom" in done.stderr
         assert ("Traceback" in done.stderr) is has_trace
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        pytest.param(["run", "--walltime", "10", "--", "true"], "--walltime", id="run"),
+        pytest.param(["wait", "--timeout", "10"], "--timeout", id="wait"),
+        pytest.param(["clean", "--older-than", "10"], "--older-than", id="clean"),
+        pytest.param(["check", "local", "--walltime", "10"], "--walltime", id="check"),
+    ],
+)
+def test_a_time_without_a_unit_is_refused_on_the_command_line(adapter: Shell, words: list[str], option: str) -> None:
+    done = adapter(*words)
+    assert done.returncode == 2
+    assert f"'{option}': '10' has no unit of time; write 10s, 10m or 10h" in done.stderr

@@ -102,6 +102,13 @@ def test_what_is_not_set_is_not_written_down() -> None:
     }
 
 
+def test_a_walltime_is_written_down_with_its_unit_and_read_without_one_from_earlier_versions() -> None:
+    task = task_from({"command": "true", "resources": {"walltime": "5m"}})
+    written = task_document(task)
+    assert written["resources"] == {"walltime": "300s"}
+    assert task_from({**written, "resources": {"walltime": 300}}) == task
+
+
 @pytest.mark.parametrize(
     ("written", "step"),
     [

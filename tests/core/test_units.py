@@ -53,9 +53,9 @@ def test_an_amount_of_memory_nobody_can_read_is_refused_with_an_example(text: st
         pytest.param("1-12:00:00", 129600, id="days-and-clock"),
         pytest.param("36:00:00", 129600, id="clock"),
         pytest.param("00:00:07", 7, id="short-clock"),
-        pytest.param(45, 45, id="number"),
-        pytest.param("45", 45, id="number-as-text"),
-        pytest.param(0.2, 1, id="fraction-rounds-up"),
+        pytest.param("45s", 45, id="seconds"),
+        pytest.param("0.2s", 1, id="fraction-rounds-up"),
+        pytest.param("0s", 0, id="none"),
         pytest.param("1.5 hours", 5400, id="fraction-of-a-word"),
         pytest.param("2 days", 172800, id="days"),
         pytest.param("1w", 604800, id="week"),
@@ -79,6 +79,33 @@ def test_time_as_people_write_it_becomes_seconds(text: str, seconds: int) -> Non
 def test_a_length_of_time_nobody_can_read_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is not a length of time; write it like 90m"):
         units.parse_seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        pytest.param(10, "10s, 10m or 10h", id="number"),
+        pytest.param("10", "10s, 10m or 10h", id="text"),
+        pytest.param(" 10 ", "10s, 10m or 10h", id="blanks"),
+        pytest.param(1.5, "1.5s, 1.5m or 1.5h", id="fraction"),
+        pytest.param("0", "0s, 0m or 0h", id="zero"),
+    ],
+)
+def test_a_time_without_a_unit_is_refused_with_the_three_ways_to_write_it(written: str | float, advice: str) -> None:
+    with pytest.raises(ValueError, match=f"has no unit of time; write {advice}$"):
+        units.parse_seconds(written)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "seconds"),
+    [
+        pytest.param(600, 600, id="number-of-earlier-versions"),
+        pytest.param(0.5, 1, id="fraction"),
+        pytest.param("600s", 600, id="with-its-unit"),
+    ],
+)
+def test_a_record_of_any_version_tells_its_seconds(recorded: str | float, seconds: int) -> None:
+    assert units.recorded_seconds(recorded) == seconds
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_the_reference_uses_every_part_once(make_reference: ModuleType) -> None:
 
 def test_the_readme_says_what_each_word_of_proof_means(make_reference: ModuleType) -> None:
     schema = json.loads((ROOT / "schemas" / "backend.schema.json").read_text(encoding="utf-8"))
-    words = [word for word in schema["$defs"]["keys"]["proof"]["enum"] if word is not None]
+    words = [word for word in schema["$defs"]["keys"]["properties"]["proof"]["enum"] if word is not None]
     assert sorted(make_reference.PROOFS) == sorted(words)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [word for word in words if f"\n| `{word}` | " not in text] == []

@@ -77,7 +77,7 @@ SITES = {
     ),
     "task-spooler": Site(
         environment=spooler,
-        options=("--walltime", "20"),
+        options=("--walltime", "20s"),
         not_here={
             "memory": "nothing says that memory was why",
             "memory used": "not told",
@@ -88,7 +88,7 @@ SITES = {
     ),
     "at": Site(
         environment=spooler,
-        options=("--walltime", "20"),
+        options=("--walltime", "20s"),
         not_here={
             "memory": "nothing says that memory was why",
             "memory used": "not told",
