@@ -37,6 +37,12 @@ MIGRATIONS = (
     );
     CREATE INDEX events_by_run ON events(run, number);
     """,
+    """
+    CREATE TABLE brought (
+        run TEXT NOT NULL REFERENCES runs(id), path TEXT NOT NULL, number INTEGER NOT NULL, source TEXT NOT NULL,
+        PRIMARY KEY (run, path)
+    ) WITHOUT ROWID;
+    """,
 )
 """One entry a version of the schema; an entry is never changed once it was released."""
 
@@ -205,6 +211,17 @@ class Journal:
             last[job.run, job.index] = job
         return list(last.values())
 
+    def add_brought(self, files: Iterable[tuple[Job, Mapping[str, str]]]) -> None:
+        """Write down which files here each job brought: by their paths, each with its path on the target."""
+        rows = [(job.run, path, job.index, source) for job, sources in files for path, source in sources.items()]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO brought (run, path, number, source) VALUES (?, ?, ?, ?)", rows)
+
+    def brought(self, run: str) -> dict[str, tuple[int, str]]:
+        """Return the files here that jobs of *run* brought: by path, the job's index and the path on the target."""
+        rows = self._db.execute("SELECT path, number, source FROM brought WHERE run = ?", (run,))
+        return {path: (number, source) for path, number, source in rows}
+
     def driven_by_others(self, backend: str, owner: str, is_alive: Callable[[str], bool]) -> list[Job]:
         """Return the jobs on *backend* that the scheduler has and a live process other than *owner* drives."""
         rows = self._db.execute(
@@ -282,6 +299,7 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
             "array": Element(**record["array"]) if record.get("array") else None,
             "after_succeeded": tuple(record.get("after_succeeded", ())),
             "after_ended": tuple(record.get("after_ended", ())),
+            "files_of": tuple(record.get("files_of", ())),
         }
     )
 
