@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from adapter.execution.book import Book
 
 _MOST_NAMED = 3
+_ARRIVALS = (".adapter-*.part/*", "*/.adapter-*.part/*")
 
 
 @dataclass
@@ -42,9 +43,10 @@ class _Arrival:
     kept: dict[Path, tuple[Path, Claim | None]] = field(default_factory=dict)  # where it is instead, and why
 
     def downloads(self) -> list[Download]:
-        """Return what to bring."""
+        """Return what to bring; where files arrive in a folder that the task works in, those are not its outputs."""
+        never = _ARRIVALS if self.job.task.workdir is not None else ()
         return [
-            Download(folder=self.work, pattern=output.path, to=str(folder), exclude=output.exclude)
+            Download(folder=self.work, pattern=output.path, to=str(folder), exclude=(*output.exclude, *never))
             for output, folder in zip(_brought(self.job), self.folders, strict=True)
         ]
 

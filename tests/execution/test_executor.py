@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
