@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.core.state import Reason
 from adapter.execution.owner import is_alive, this_process
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from adapter.execution.clock import Clock
     from adapter.execution.journal import Journal
     from adapter.execution.site import Site
+
+
+REQUEUED = "the scheduler put it back into the queue after it had run; it begins anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,9 @@ class Book:
     async def update(self, *jobs: Job) -> None:
         """Write down *jobs* as they are now, and tell whoever watches."""
         settled = [_with_end(job, self.clock.now()) for job in jobs if self.jobs.get(job.key) != job]
+        for job in settled:
+            if job.reason is Reason.REQUEUED and not self._is_known_requeued(job.key):
+                self.journal.add_event(self.clock.now(), Reason.REQUEUED, REQUEUED, job)  # running again, it is gone
         if self._unsaved is not None:
             self._unsaved.update((job.key, job) for job in settled)
         elif settled:
@@ -71,6 +78,10 @@ class Book:
         self._now_known(settled)
         if settled and self._unsaved is None:
             await self.notify()
+
+    def _is_known_requeued(self, key: str) -> bool:
+        before = self.jobs.get(key)
+        return before is not None and before.reason is Reason.REQUEUED
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:

@@ -771,6 +771,12 @@ def test_a_requeued_job_runs_again_and_ends_once(journal: Journal) -> None:
     ]
 
 
+def test_that_a_job_was_requeued_is_still_known_when_it_runs_again(journal: Journal) -> None:
+    path = ["RUNNING|0|None", "PENDING|0|BeginTime", "PENDING|0|BeginTime", "RUNNING|0|None", "COMPLETED|0|None"]
+    story = play(Slurm(path=path), journal, tasks())
+    assert [(index, what) for _, index, what, _ in journal.events(story.run)] == [(1, "requeued")]
+
+
 def test_an_unknown_id_in_an_answer_is_nobody_s_business(journal: Journal) -> None:
     scheduler = Slurm(monitor=[said("999|COMPLETED|0|None|\n100|PENDING|0|None|\n"), UNKNOWN_ID])
     assert ends(play(scheduler, journal, tasks()).jobs) == [DONE]

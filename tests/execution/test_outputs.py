@@ -18,7 +18,7 @@ from adapter.execution.journal import Journal
 from adapter.transports.files import get_here
 from adapter.transports.scripted import ScriptedTransport
 
-from .stage import Slurm, Story, play, slurm
+from .stage import Slurm, Story, slurm
 
 
 @dataclass
