@@ -104,9 +104,9 @@ class Session:
             raise RuntimeError("a Session is used as `with Session(...) as session`")
         return self._executor
 
-    def submit(self, tasks: Iterable[Task], *, name: str = "") -> str:
+    def submit(self, tasks: Iterable[Task], *, name: str = "", force: bool = False) -> str:
         """Take *tasks* as one run and return its id; see :meth:`Executor.submit`."""
-        return self._do(self.executor.submit(list(tasks), name=name))
+        return self._do(self.executor.submit(list(tasks), name=name, force=force))
 
     def wait(self, run: str, *, timeout_s: float | None = None) -> list[Job]:
         """Wait until every job of *run* has ended and its files are here; see :meth:`Executor.wait`.
@@ -151,13 +151,22 @@ class Session:
         self._loop.close()
 
 
-def run(tasks: Task | Iterable[Task], *, on: Backend | str = "local", name: str = "", **options: Any) -> list[Job]:
+def run(
+    tasks: Task | Iterable[Task],
+    *,
+    on: Backend | str = "local",
+    name: str = "",
+    force: bool = False,
+    **options: Any,
+) -> list[Job]:
     """Run *tasks* on the backend *on* and return their jobs once all have ended, in order.
 
-    A job that did not succeed raises nothing here: ask :meth:`Job.raise_unless_succeeded`.
+    With *force*, outputs may replace files that are here already. A job that did not succeed raises nothing here: ask
+    :meth:`Job.raise_unless_succeeded`.
 
     Raises:
         AdapterError: the backend, a task, or the way to the target is wrong.
     """
     with Session(on, **options) as session:
-        return session.wait(session.submit([tasks] if isinstance(tasks, Task) else tasks, name=name))
+        given = [tasks] if isinstance(tasks, Task) else tasks
+        return session.wait(session.submit(given, name=name, force=force))

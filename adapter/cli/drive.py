@@ -17,7 +17,8 @@ from adapter.cli.interrupt import Interrupts
 from adapter.cli.open import backend_of, open_executor
 from adapter.cli.report import exit_code_of, failure_lines, summary
 from adapter.cli.text import printable, run_data, to_json
-from adapter.core.state import State
+from adapter.core.state import Reason, State
+from adapter.execution.book import REQUEUED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,8 @@ class Watch:
     def on_event(self, event: Event) -> None:
         """Show what is no mere change of a job's state: something waits, is down, or cannot be read."""
         if event.what in set(State):
+            if event.job is not None and event.job.reason is Reason.REQUEUED:
+                self._say(f"{event.job.key}: {REQUEUED}")
             return
         about = f"{event.job.key}: " if event.job else ""
         self._say(f"{about}{printable(event.text)}")
@@ -164,8 +167,9 @@ class Watch:
             if run.jobs:
                 self._say(summary(run.jobs))
             with_stderr = not {job.key for job in run.jobs} <= self._streamed
-            for line in await failure_lines(run.executor, run.jobs, with_stderr=with_stderr):
-                click.echo(line if self._quiet or line.startswith(" ") else f"adapter: {line}", err=True)
+            lines = failure_lines(run.executor, run.jobs, with_stderr=with_stderr, with_verdict=self._quiet)
+            for line in await lines:
+                click.echo(line if line.startswith(" ") else f"adapter: {line}", err=True)
         return exit_code_of(jobs)
 
 

@@ -118,6 +118,11 @@ def set_option(function: F) -> F:
     )(function)
 
 
+def force_option(function: F) -> F:
+    """Add ``--force``."""
+    return click.option("--force", is_flag=True, help="Let outputs replace files that are here already.")(function)
+
+
 def json_option(function: F) -> F:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")(function)

@@ -24,20 +24,23 @@ _LAST_LINES = 5
 _MISSING = ("No such file", "not found", "can't open", "cannot open", "cannot access")
 
 
+_BY_STATE = {State.KILLED: JobKilled.exit_code, State.LOST: JobLost.exit_code}
+
+
 def exit_code_of(jobs: Sequence[Job]) -> int:
-    """Return what to exit with: a single task's own exit code, or whether all went well."""
-    if len(jobs) != 1:
-        return JobFailed.exit_code if any(has_gone_wrong(job) for job in jobs) else 0
-    job = jobs[0]
-    if job.state is State.SUCCEEDED:
-        return JobFailed.exit_code if job.collect_problem else 0
-    if job.state is State.KILLED:
-        return JobKilled.exit_code
-    if job.state is State.LOST:
-        return JobLost.exit_code
-    if job.signal:
-        return 128 + job.signal
-    return job.exit_code or JobFailed.exit_code
+    """Return what to exit with once *jobs* have ended.
+
+    0 if all went well. A single task that failed: 128 plus its signal, or its own exit code. Otherwise 11 if all that
+    went wrong were killed, 12 if all of it were lost, and 10 for failures, missing files and mixtures.
+    """
+    wrong = [job for job in jobs if has_gone_wrong(job)]
+    if not wrong:
+        return 0
+    if len(jobs) == 1 and jobs[0].state is State.FAILED:
+        own = 128 + jobs[0].signal if jobs[0].signal else jobs[0].exit_code or 0
+        return own if 0 < own < 256 else JobFailed.exit_code  # a shell keeps one byte: 256 would be 0
+    codes = {_BY_STATE.get(job.state, JobFailed.exit_code) for job in wrong}
+    return codes.pop() if len(codes) == 1 else JobFailed.exit_code
 
 
 def summary(jobs: Sequence[Job]) -> str:
@@ -49,12 +52,15 @@ def summary(jobs: Sequence[Job]) -> str:
     return f"run {jobs[0].run}: {counts_text(jobs)} ({took})"
 
 
-async def failure_lines(executor: Executor, jobs: Sequence[Job], *, with_stderr: bool) -> list[str]:
-    """Return what to say about those of *jobs* that went wrong: verdict, last words, hint, and what to type next."""
+async def failure_lines(executor: Executor, jobs: Sequence[Job], *, with_stderr: bool, with_verdict: bool) -> list[str]:
+    """Return what to say about those of *jobs* that went wrong: verdict, last words, hint, and what to type next.
+
+    The verdict of a single job is left out unless *with_verdict*: its summary has said it.
+    """
     wrong = [job for job in jobs if has_gone_wrong(job)]
     lines: list[str] = []
     for job in wrong[:MOST_REPORTED]:
-        if len(jobs) > 1:
+        if len(jobs) > 1 or with_verdict:
             lines.append(f"{job_title(job)} {verdict_text(job)}")
         stderr = await _last_words(executor, job)
         if with_stderr:

@@ -9,6 +9,7 @@ import click
 from adapter.cli.options import (
     CommandAfterDashes,
     command_words,
+    force_option,
     json_option,
     on_option,
     quiet_option,
@@ -24,6 +25,7 @@ _FILES = click.argument("files", nargs=-1, type=click.Path(), metavar="TASKS.yam
 @on_option
 @task_options
 @set_option
+@force_option
 @click.option("--detach", is_flag=True, help="Return once the jobs are handed over; print the run's id.")
 @json_option
 @quiet_option
@@ -47,6 +49,7 @@ def run(files: tuple[str, ...], detach: bool, **options: Any) -> int:
 @on_option
 @task_options
 @set_option
+@force_option
 @json_option
 @quiet_option
 def submit(files: tuple[str, ...], **options: Any) -> int:
@@ -65,6 +68,7 @@ def _run(
     *,
     on: str | None,
     sets: tuple[tuple[str, str], ...],
+    force: bool,
     detach: bool,
     as_json: bool,
     quiet: bool,
@@ -75,12 +79,17 @@ def _run(
     from adapter.cli.open import choose_backend, open_backend
     from adapter.cli.start import start
     from adapter.cli.tasks import has_image, refuse_images, tasks_and_name, with_workdir
+    from adapter.cli.text import printable
+    from adapter.config.local_paths import same_file
+    from adapter.core.local_files import reading_hints
 
     tasks, title = tasks_and_name(files, command_words(), task)
     name, why = choose_backend(on, has_image=any(map(has_image, tasks)))
     backend = open_backend(name, sets)
     tasks = [with_workdir(each, backend) for each in tasks]
     refuse_images(backend, tasks)
+    for hint in [] if quiet else reading_hints(tasks, same_file):
+        click.echo(f"adapter: {printable(hint)}", err=True)
     if on is None and not quiet:
         click.echo(f"adapter: on {backend.name} ({why})", err=True)
-    return asyncio.run(start(backend, tasks, title, detach=detach, as_json=as_json, quiet=quiet))
+    return asyncio.run(start(backend, tasks, title, force=force, detach=detach, as_json=as_json, quiet=quiet))

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from adapter.core.task import Task
 
 
-async def start(backend: Backend, tasks: Sequence[Task], name: str, *, detach: bool, as_json: bool, quiet: bool) -> int:
+async def start(
+    backend: Backend, tasks: Sequence[Task], name: str, *, force: bool, detach: bool, as_json: bool, quiet: bool
+) -> int:
     """Run *tasks* on *backend* and return the exit code; with *detach*, return once they are handed over."""
     journal = open_journal()
     watch = Watch(quiet=quiet, as_json=as_json)
     async with Interrupts() as interrupts:
         async with open_executor(backend, journal, watch.on_event, watch.on_transfer) as executor:
-            run = await executor.submit(tasks, name=name)
+            run = await executor.submit(tasks, name=name, force=force)
             record = journal.find_run(run)
             if not detach:
                 if len(tasks) > 1 and not quiet:

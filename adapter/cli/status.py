@@ -96,6 +96,22 @@ def _show_run(journal: Journal, record: RunRecord, index: int | None, *, as_json
     else:
         click.echo(f"run {record.id} ({printable(record.name)}) on {record.backend}: {counts_text(jobs)}\n")
         click.echo(table(job_rows(jobs, time.time())))
+        for line in requeue_lines(journal, record.id):
+            click.echo(line)
+
+
+def requeue_lines(journal: Journal, run: str) -> list[str]:
+    """Return a line for each job of *run* that its scheduler put back into the queue after it had run."""
+    from collections import Counter
+
+    from adapter.core.state import Reason
+
+    times = Counter(index for _, index, what, _ in journal.events(run) if what == Reason.REQUEUED)
+    return [
+        f"{run}.{index} was put back into the queue by its scheduler and began anew"
+        + (f", {count} times" if count > 1 else "")
+        for index, count in times.items()
+    ]
 
 
 def _details(journal: Journal, job: Job) -> str:

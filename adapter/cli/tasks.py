@@ -134,7 +134,7 @@ def _input(text: str) -> Input:
 
 def _output(text: str) -> Output:
     pattern, to = _split(text)
-    return Output(path=pattern, to=os.path.abspath(to or "."))  # noqa: PTH100 (Path.resolve would follow links)
+    return Output(path=pattern, to=os.path.expanduser(to or "."))  # noqa: PTH111 (a Path would change a template)
 
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from adapter.config.document import Document, parse, parse_json_line
 from adapter.config.load import Shape, schema, with_words
+from adapter.config.local_paths import same_file
 from adapter.core.check_task import documents_in, filled, task_problems_in
+from adapter.core.local_files import Makers, missing_input, writer_problems
 from adapter.core.order import order_problems
 from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
-from adapter.core.task import Task, task_from
-from adapter.errors import ConfigError, Problem, SchemaError
+from adapter.core.task import Output, Task, is_template, rendered_folder, task_from
+from adapter.errors import ConfigError, Problem, SchemaError, TaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _LINE_ENDINGS = (".jsonl", ".ndjson")
 _IN_A_TASK: tuple[Shape, ...] = (
@@ -56,24 +59,46 @@ def load_task_set(source: str | Path | TextIO, *, cwd: Path | None = None) -> Ta
     here = Path.cwd() if cwd is None else cwd
     content, shown, folder = _content(source, here)
     problems: list[Problem] = []
-    tasks: list[Task] = []
-    places: list[tuple[Document, KeyPath]] = []
+    read: list[tuple[Document, KeyPath, dict[str, Any]]] = []
     name = None
     for document in _documents(content, shown, problems):
         if isinstance(document.data, dict) and "tasks" in document.data:
             name = document.data.get("name")
-        for path, plain, findings in _read(document, folder, problems):
+        for path, plain, findings in _read(document, folder, len(read), problems):
             problems += [_placed(document, path, finding) for finding in findings]
-            if not problems:
-                tasks.append(task_from(plain))
-                places.append((document, path))
-    if not problems:
-        for number, place, message in order_problems(tasks):
-            where, path = places[number]
-            problems.append(_placed(where, path, Finding(path=("after", place), message=message)))
+            read.append((document, path, plain))
+    tasks = [] if problems else [task_from(plain) for _, _, plain in read]
+    for number, finding in _together(tasks) if tasks else _missing_files([plain for _, _, plain in read]):
+        problems.append(_placed(*read[number][:2], finding))
     if problems:
         raise SchemaError(sorted(dict.fromkeys(problems), key=lambda one: (one.line or 0, one.column or 0)))
     return TaskSet(name, tasks)
+
+
+def _together(tasks: Sequence[Task]) -> Iterator[tuple[int, Finding]]:
+    """Yield what is wrong with *tasks* beside each other: the number of the task, and the mistake."""
+    for number, place, message in order_problems(tasks):
+        yield number, Finding(path=("after", place), message=message)
+    for number, place, message in writer_problems(tasks, same_file):
+        yield number, Finding(path=("outputs", place), message=message)
+    makers = None
+    for number, task in enumerate(tasks):
+        for place, item in enumerate(task.inputs):
+            if item.path is None or Path(item.path).exists():
+                continue
+            makers = makers or Makers(tasks, same_file)
+            if problem := missing_input(item.path, makers.of(number, item)):
+                yield number, Finding(path=("inputs", place, "path"), message=problem)
+
+
+def _missing_files(documents: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Finding]]:
+    """Yield the inputs that are not here, of tasks of which some cannot be made and none brings a file."""
+    if any(document.get("outputs") for document in documents):
+        return
+    for number, document in enumerate(documents):
+        for index, entry in enumerate(document.get("inputs") or ()):
+            if isinstance(entry, dict) and "path" in entry and not Path(entry["path"]).exists():
+                yield number, Finding(path=("inputs", index, "path"), message=f"no input file {entry['path']}")
 
 
 def _content(source: str | Path | TextIO, here: Path) -> tuple[bytes | str, str, Path]:
@@ -101,7 +126,7 @@ def _documents(content: bytes | str, shown: str, problems: list[Problem]) -> Ite
 
 
 def _read(
-    document: Document, folder: Path, problems: list[Problem]
+    document: Document, folder: Path, before: int, problems: list[Problem]
 ) -> Iterator[tuple[KeyPath, dict[str, Any], list[Finding]]]:
     """Return each task in *document*: where it stands, what it says, and what is wrong with it."""
     document = with_words(document, _WORDS)
@@ -111,9 +136,9 @@ def _read(
     if not isinstance(sound, dict):
         return
     refused = {finding.path for finding in form if not finding.missing}
-    for path, written in documents_in(sound):
-        plain = with_absolute_paths(without_nulls(written), folder)
-        findings = [*task_problems_in(plain), *_missing_files(plain)]
+    for number, (path, written) in enumerate(documents_in(sound), before + 1):
+        plain = with_absolute_paths(without_nulls(written), folder, number)
+        findings = task_problems_in(plain)
         yield path, plain, without_echoes(findings, {_below(place, path) for place in refused} - {None})  # type: ignore[arg-type]
 
 
@@ -137,13 +162,15 @@ def _stands(document: Document, whole: KeyPath, path: KeyPath) -> bool:
     return whole in document.marks or whole[: len(path) + 1] in document.marks
 
 
-def with_absolute_paths(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return *document* with inputs and outputs in their long form and their paths here absolute."""
+def with_absolute_paths(document: Mapping[str, Any], folder: Path, number: int) -> dict[str, Any]:
+    """Return *document*, task *number* of its file, with inputs and outputs in long form, their paths here absolute."""
     changed = dict(document)
     if "inputs" in changed:
         changed["inputs"] = [_input(entry, folder) for entry in changed["inputs"]]
     if "outputs" in changed:
-        changed["outputs"] = [_output(entry, folder) for entry in changed["outputs"]]
+        changed["outputs"] = [
+            _output(entry, folder, str(document.get("name", "task")), number) for entry in changed["outputs"]
+        ]
     return changed
 
 
@@ -157,19 +184,19 @@ def _input(entry: Any, folder: Path) -> Any:
     return {**long, "path": path, "folder": Path(path).is_dir()}
 
 
-def _output(entry: Any, folder: Path) -> Any:
+def _output(entry: Any, folder: Path, name: str, number: int) -> Any:
     if entry is None:
         return None
     long = {"path": entry} if isinstance(entry, str) else dict(entry)
-    return {**long, "to": _absolute(long.get("to", "."), folder)}
+    to = os.path.expanduser(long.get("to", "."))  # noqa: PTH111 (a Path would change a template)
+    try:
+        rendered = rendered_folder(Output(path="-", to=to), name, number)
+    except TaskError:
+        return {**long, "to": to}  # told in its place
+    whole = _absolute(rendered, folder)
+    return {**long, "to": whole, "literal": is_template(whole)}
 
 
 def _absolute(path: str, folder: Path) -> str:
     # Links stay as they are, and `..` is left to the file system: folding it would be wrong behind a link.
     return str(folder.absolute() / Path(path).expanduser())
-
-
-def _missing_files(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for index, entry in enumerate(document.get("inputs") or ()):
-        if isinstance(entry, dict) and "path" in entry and not Path(entry["path"]).exists():
-            yield Finding(path=("inputs", index, "path"), message=f"no input file {entry['path']}")

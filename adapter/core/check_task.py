@@ -119,6 +119,7 @@ def _outputs(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _tried(path, lambda entry=entry: Output(path=entry))  # type: ignore[misc]
         elif isinstance(entry, dict) and "path" in entry:
             yield from _tried((*path, "path"), lambda entry=entry: Output(path=entry["path"]))  # type: ignore[misc]
+            yield from _tried((*path, "to"), lambda entry=entry: Output(**{**entry, "path": "-"}))  # type: ignore[misc]
 
 
 def _whole(document: Mapping[str, Any]) -> Iterator[Finding]:

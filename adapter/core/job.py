@@ -51,6 +51,8 @@ class Job:
     ``array`` is its place in an array, ``None`` for a job that was handed over by itself.
     ``after_succeeded`` and ``after_ended`` are the ids of the jobs that the scheduler itself makes it wait for.
     ``wait_reason`` says why it does not run yet, in the scheduler's words or ours; empty where nobody says.
+    ``files_of`` are the names of the tasks before it whose files here are inputs of it. ``replaces`` is whether the
+    files that it brings may replace what was here before.
     """
 
     run: str
@@ -72,6 +74,8 @@ class Job:
     array: Element | None = None
     after_succeeded: tuple[str, ...] = ()
     after_ended: tuple[str, ...] = ()
+    files_of: tuple[str, ...] = ()
+    replaces: bool = False
     created_at: float | None = None
     submitted_at: float | None = None
     started_at: float | None = None

@@ -86,10 +86,13 @@ def standing(job: Job, by_name: Mapping[str, Sequence[Job]], backend: Backend) -
     """Return the turn of *job*; *by_name* holds the jobs of its run by the names of their tasks.
 
     A job that has ended counts once its files are here. A living one is left to the scheduler where *backend* has a way
-    to say so and the scheduler has the job already.
+    to say so and the scheduler has the job already; never one whose files are inputs of *job*.
     """
     native: dict[Until, list[str]] = {Until.SUCCEEDED: [], Until.ENDED: []}
     turn = Turn.NOW
+    for other in (other for name in job.files_of for other in by_name.get(name, ())):
+        if not (other.state.is_final and other.collected):
+            turn = Turn.LATER  # its inputs are sent at hand-over, and these are not here yet
     for after in job.task.after:
         for other in by_name.get(after.task, ()):
             if other.state.is_final:

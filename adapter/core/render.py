@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.core.fit import image_of, refuse_unsupported, with_defaults, with_queue
 from adapter.core.image import named
-from adapter.core.task import RESOURCE_FIELDS
+from adapter.core.task import RESOURCE_FIELDS, is_pattern
 from adapter.core.template import Raw, quote, words
 from adapter.core.variables import ID_NOT_LEARNT
 from adapter.errors import RenderError
@@ -122,7 +122,7 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
             for item in task.inputs
         ],
         "outputs": [
-            {"path": item.path, "url": item.url, "pattern": _is_pattern(item.path), "optional": item.optional}
+            {"path": item.path, "url": item.url, "pattern": is_pattern(item.path), "optional": item.optional}
             for item in task.outputs
         ],
         "volumes": list(task.volumes),
@@ -144,10 +144,6 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
     steps = [_step_values(backend, task, step, number, values) for number, step in enumerate(task.steps, 1)]
     images: list[str] = next((step["images"] for step in steps if step["images"]), [])
     return {**values, "steps": steps, "images": images, "image": images[0] if images else None}
-
-
-def _is_pattern(path: str) -> bool:
-    return any(sign in path for sign in "*?[")
 
 
 def _step_values(backend: Backend, task: Task, step: Step, number: int, values: Mapping[str, Any]) -> dict[str, Any]:

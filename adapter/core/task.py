@@ -9,7 +9,11 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+import jinja2
+
 from adapter.core import units
+from adapter.core.schema import unknown
+from adapter.core.template import PlainTemplate
 from adapter.errors import TaskError
 
 
@@ -72,6 +76,8 @@ class Input:
 class Output:
     """Files brought back after the task ended: ``path`` is a path or glob in the work folder, ``to`` a folder here.
 
+    ``{{ name }}`` and ``{{ index }}`` in ``to`` are the task's name and its number in the run, from 1; ``literal`` says
+    that ``to`` is a path in which nothing is filled in any more.
     With a ``url``, the service that runs the task puts them there itself, and nothing is brought here.
     A missing output fails the collection unless ``optional``. What matches one of the globs in ``exclude``, by its
     whole path in the work folder or by its name alone, stays where it is.
@@ -82,9 +88,12 @@ class Output:
     url: str | None = None
     optional: bool = False
     exclude: tuple[str, ...] = ()
+    literal: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         check_inside(self.path, f"output {self.path!r}")
+        if not self.literal:
+            _check_folder(self.to)
 
 
 class Until(StrEnum):
@@ -241,6 +250,47 @@ def check_inside(path: str, what: str) -> None:
     """
     if not path or path.startswith("/") or ".." in path.split("/") or "\0" in path:
         raise TaskError(f"{what} must be a path inside the work folder: relative, without ..")
+
+
+_FOLDER_VARIABLES = ("index", "name")
+
+
+def is_pattern(path: str) -> bool:
+    """Whether *path* is a glob."""
+    return any(sign in path for sign in "*?[")
+
+
+def _check_folder(to: str) -> None:
+    """Refuse a folder for outputs whose text cannot be filled in."""
+    if not is_template(to):
+        return
+    try:
+        wrong = sorted(PlainTemplate(to).variables - set(_FOLDER_VARIABLES))
+    except jinja2.TemplateSyntaxError as error:
+        raise TaskError(f"the folder {to!r} cannot be read as a template: {error.message}") from error
+    if wrong:
+        raise TaskError(f"the folder {to!r}: {unknown('variable', wrong[0], _FOLDER_VARIABLES)}")
+
+
+def rendered_folder(output: Output, name: str, index: int) -> str:
+    """Return the folder of *output* for the task *name*, number *index* of its run.
+
+    A name stands for one part of a path, whatever is in it: it cannot lead out of the folder that it is put in.
+
+    Raises:
+        RenderError: the text cannot be filled in.
+    """
+    if output.literal or not is_template(output.to):
+        return output.to
+    part = name.replace("/", "_")
+    if part in {".", ".."}:
+        part = "_" * len(part)
+    return PlainTemplate(output.to).render({"name": part, "index": index})
+
+
+def is_template(text: str) -> bool:
+    """Whether something in *text* is to be filled in."""
+    return "{{" in text or "{%" in text or "{#" in text
 
 
 def task_from(document: Mapping[str, Any]) -> Task:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.core.state import Reason
 from adapter.execution.owner import this_process
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from adapter.execution.clock import Clock
     from adapter.execution.journal import Journal
     from adapter.execution.site import Site
+
+
+REQUEUED = "the scheduler put it back into the queue after it had run; it begins anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ class Book:
     def record(self, *jobs: Job) -> bool:
         """Write down *jobs* as they are now, and return whether anything changed; nobody is woken yet."""
         settled = [_with_end(job, self.clock.now()) for job in jobs if self.jobs.get(job.key) != job]
+        for job in settled:
+            if job.reason is Reason.REQUEUED and not self._is_known_requeued(job.key):
+                self.journal.add_event(self.clock.now(), Reason.REQUEUED, REQUEUED, job)  # running again, it is gone
         if self._unsaved is not None:
             self._unsaved.update((job.key, job) for job in settled)
         elif settled:
@@ -88,6 +95,10 @@ class Book:
             self.notes.update(dict.fromkeys(changed, text))
             self.journal.set_note(changed, text)
             await self.notify()
+
+    def _is_known_requeued(self, key: str) -> bool:
+        before = self.jobs.get(key)
+        return before is not None and before.reason is Reason.REQUEUED
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from adapter.core.fit import with_defaults
 from adapter.core.job import Job
-from adapter.core.order import check_order
 from adapter.core.render import render_job
 from adapter.core.state import Reason, State
 from adapter.errors import (
@@ -22,7 +21,6 @@ from adapter.errors import (
     ConnectError,
     JournalError,
     OutcomeUnknown,
-    TaskError,
     TransportError,
 )
 from adapter.execution.abandoned import Abandoned
@@ -33,6 +31,7 @@ from adapter.execution.journal import RunRecord
 from adapter.execution.logs import Logs
 from adapter.execution.owner import OWNED_FOR_S, is_alive
 from adapter.execution.poller import Poller
+from adapter.execution.prepare import prepared
 from adapter.execution.site import Site
 from adapter.execution.submitter import Submitter
 from adapter.execution.watcher import Watcher
@@ -124,24 +123,24 @@ class Executor:
 
     # -- what users call
 
-    async def submit(self, tasks: Iterable[Task], *, name: str = "") -> str:
+    async def submit(self, tasks: Iterable[Task], *, name: str = "", force: bool = False) -> str:
         """Take *tasks* as one run, written down before anything leaves this process, and return the run's id.
 
+        With *force*, outputs may replace files that are here already; otherwise those stay.
+
         Raises:
-            TaskError: a task cannot be run on this backend; nothing is written down then.
+            TaskError: a task cannot be run on this backend, two would write one file here, or one would replace a
+                file; nothing is written down then.
         """
-        run = new_run_id()
+        run, now = new_run_id(), self._book.clock.now()
         jobs = [
-            Job(run=run, index=number, task=task, created_at=self._book.clock.now())
-            for number, task in enumerate(tasks, 1)
+            Job(run=run, index=number, task=task, created_at=now, files_of=files_of, replaces=force)
+            for number, (task, files_of) in enumerate(prepared(tasks, force=force), 1)
         ]
-        if not jobs:
-            raise TaskError("there is no task to run")
-        check_order([job.task for job in jobs])
         for job in jobs:
             render_job(self.backend, job, "/workspace")
         record = RunRecord(
-            id=run, name=name or jobs[0].task.name, created_at=self._book.clock.now(), backend=self.backend.name,
+            id=run, name=name or jobs[0].task.name, created_at=now, backend=self.backend.name,
             document=self.backend.document, lineage=self.backend.lineage,
         )  # fmt: skip
         self.journal.add_run(record, jobs)

@@ -45,6 +45,12 @@ MIGRATIONS = (
     ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT '';
     CREATE TABLE submits (backend TEXT NOT NULL, at REAL NOT NULL, jobs INTEGER NOT NULL);
     """,
+    """
+    CREATE TABLE brought (
+        run TEXT NOT NULL REFERENCES runs(id), path TEXT NOT NULL, number INTEGER NOT NULL, source TEXT NOT NULL,
+        PRIMARY KEY (run, path)
+    ) WITHOUT ROWID;
+    """,
 )
 """One entry a version of the schema; an entry is never changed once it was released."""
 
@@ -233,6 +239,17 @@ class Journal:
             last[job.run, job.index] = job
         return list(last.values())
 
+    def add_brought(self, files: Iterable[tuple[Job, Mapping[str, str]]]) -> None:
+        """Write down which files here each job brought: by their paths, each with its path on the target."""
+        rows = [(job.run, path, job.index, source) for job, sources in files for path, source in sources.items()]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO brought (run, path, number, source) VALUES (?, ?, ?, ?)", rows)
+
+    def brought(self, run: str) -> dict[str, tuple[int, str]]:
+        """Return the files here that jobs of *run* brought: by path, the job's index and the path on the target."""
+        rows = self._db.execute("SELECT path, number, source FROM brought WHERE run = ?", (run,))
+        return {path: (number, source) for path, number, source in rows}
+
     def submitted_by_others(self, backend: str, owner: str) -> list[Job]:
         """Return the jobs on *backend* whose submit began, that have not ended, and that *owner* does not drive."""
         rows = self._db.execute(
@@ -342,6 +359,7 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
             "array": Element(**record["array"]) if record.get("array") else None,
             "after_succeeded": tuple(record.get("after_succeeded", ())),
             "after_ended": tuple(record.get("after_ended", ())),
+            "files_of": tuple(record.get("files_of", ())),
         }
     )
 

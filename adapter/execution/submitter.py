@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.core.array import as_array, element_id, grouped
@@ -143,6 +145,7 @@ class Submitter:
             if its.turn is Turn.NEVER:
                 await self._fail(job, Reason.DEPENDENCY, its.why)
             elif its.turn is Turn.NOW:
+                job = _with_inputs_seen(job)  # noqa: PLW2901 (the same job, as it is now)
                 ready.append(job.but(after_succeeded=its.after_succeeded, after_ended=its.after_ended))
         return ready
 
@@ -401,3 +404,11 @@ class Submitter:
         self._uncertain.settled(job)
         lost = {"state": State.LOST, "reason": Reason.SUBMIT_UNKNOWN, "message": message}
         await self._book.update(job.but(**lost, wait_reason=""))
+
+
+def _with_inputs_seen(job: Job) -> Job:
+    """Return *job* with which of its inputs are folders, now that the tasks before it have brought them."""
+    if not job.files_of:
+        return job
+    seen = (item if item.path is None else replace(item, folder=Path(item.path).is_dir()) for item in job.task.inputs)
+    return job.but(task=replace(job.task, inputs=tuple(seen)))

@@ -37,6 +37,7 @@ def put_here(upload: Upload) -> None:
             with _whole(target) as part:
                 part.write_bytes(upload.content)
         elif upload.link:
+            source.stat()  # a link to nothing would be made without a word
             with _whole(target) as part:
                 part.unlink()
                 part.symlink_to(source.absolute())

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from adapter.cli.display import Lines, Live, Silent, StatusLine
+from adapter.cli.drive import Watch
+from adapter.cli.status import requeue_lines
 from adapter.core.job import Job
-from adapter.core.state import State
+from adapter.core.state import Reason, State
 from adapter.core.task import task_from
+from adapter.execution.book import Event
+from adapter.execution.journal import Journal
 from adapter.transports.base import Transfer
 
 HALF, WHOLE = Transfer("sending", 1 << 30, 2 << 30), Transfer("sending", 2 << 30, 2 << 30)
@@ -66,3 +72,22 @@ def test_the_live_lines_hold_it_too() -> None:
 def test_who_wants_silence_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     Silent().move(HALF)
     assert capsys.readouterr().err == ""
+
+
+def test_a_job_that_went_back_to_the_queue_is_told_and_shown_afterwards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    back = JOB.but(state=State.QUEUED, reason=Reason.REQUEUED)
+    Watch().on_event(Event(0.0, "queued", back.verdict, back))
+    Watch().on_event(Event(0.0, "running", "running", JOB.but(state=State.RUNNING)))
+    said = "the scheduler put it back into the queue after it had run; it begins anew"
+    assert capsys.readouterr().err == f"adapter: k7f3q9z2wx.1: {said}\n"
+    journal = Journal.open(tmp_path / "journal.sqlite")
+    for at in (1.0, 2.0):
+        journal.add_event(at, "requeued", said, JOB)
+    journal.add_event(3.0, "requeued", said, JOB.but(index=2))
+    assert requeue_lines(journal, JOB.run) == [
+        "k7f3q9z2wx.1 was put back into the queue by its scheduler and began anew, 2 times",
+        "k7f3q9z2wx.2 was put back into the queue by its scheduler and began anew",
+    ]
+    journal.close()

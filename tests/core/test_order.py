@@ -69,6 +69,30 @@ def test_a_living_job_is_left_to_a_scheduler_that_can_wait() -> None:
     assert turn(NATIVE, other(state=State.RUNNING), after=ENDED) == (Turn.NOW, (), ("7",))
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"state": State.RUNNING}, Turn.LATER, id="it-runs"),
+        pytest.param({**WELL, "collected": False}, Turn.LATER, id="its-files-are-on-their-way"),
+        pytest.param(WELL, Turn.NOW, id="its-files-are-here"),
+    ],
+)
+@pytest.mark.parametrize("backend", [toy(), NATIVE], ids=["waits-here", "could-wait-itself"])
+def test_a_job_that_takes_the_files_of_one_far_before_it_waits_until_they_are_here(
+    backend: Any, changes: dict[str, Any], expected: Turn
+) -> None:
+    job = job_of({"command": "true", "after": ["middle"]}, files_of=("first",))
+    named = {"first": [other(**changes)], "middle": [other("middle", **WELL)]}
+    assert standing(job, named, backend).turn is expected
+
+
+def test_a_job_that_takes_no_files_of_the_one_before_it_is_left_to_the_scheduler() -> None:
+    job = job_of({"command": "true", "after": ["first", "middle"]}, files_of=("middle",))
+    named = {"first": [other(state=State.RUNNING)], "middle": [other("middle", **WELL)]}
+    its = standing(job, named, NATIVE)
+    assert (its.turn, its.after_succeeded) == (Turn.NOW, ("7",))
+
+
 def test_a_job_that_the_scheduler_does_not_have_yet_is_waited_for_here() -> None:
     assert turn(NATIVE, other(state=State.WAITING, job_id=None)) == (Turn.LATER, (), ())
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 import shlex
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -1021,8 +1022,10 @@ def test_inputs_travel_before_the_submit_to_the_work_folder(journal: Journal) ->
     ]
 
 
-def test_missing_outputs_and_outputs_that_cannot_be_brought_are_reported_by_job(journal: Journal) -> None:
-    outputs = [{"path": "*.txt", "to": "/out"}, {"path": "log", "optional": True}]
+def test_missing_outputs_and_outputs_that_cannot_be_brought_are_reported_by_job(
+    journal: Journal, tmp_path: Path
+) -> None:
+    outputs = [{"path": "*.txt", "to": str(tmp_path)}, {"path": "log", "to": "{{ name }}", "optional": True}]
     scheduler = Slurm(transport=Files())
     story = play(scheduler, journal, tasks(4, outputs=outputs))
     assert ends(story.jobs) == [DONE] * 4
@@ -1031,12 +1034,14 @@ def test_missing_outputs_and_outputs_that_cannot_be_brought_are_reported_by_job(
     assert problems[1] == "declared outputs are missing: *.txt"
     assert "Permission denied" in problems[2]
     folder = f"/home/scripted/{story.run}/0001-t1/work"
-    assert scheduler.transport.downloads[0] == Download(folder=folder, pattern="*.txt", to="/out")
+    arriving = f"{tmp_path}/.adapter-{story.run}-1-1-1.part"
+    assert scheduler.transport.downloads[0] == Download(folder=folder, pattern="*.txt", to=arriving)
+    assert list(tmp_path.glob(".adapter*")) == []
 
 
 def test_missing_outputs_of_a_failed_job_are_no_news(journal: Journal) -> None:
     scheduler = Slurm(transport=Files(), paths={2: ["FAILED|256|NonZeroExitCode"]})
-    story = play(scheduler, journal, tasks(2, outputs=["x"]))
+    story = play(scheduler, journal, tasks(2, outputs=["*.x"]))
     assert story.jobs[1].state is State.FAILED
     assert story.jobs[1].collect_problem == ""
 
@@ -1051,6 +1056,12 @@ def test_a_requeued_job_runs_again_and_ends_once(journal: Journal) -> None:
         ("running", None),
         ("succeeded", None),
     ]
+
+
+def test_that_a_job_was_requeued_is_still_known_when_it_runs_again(journal: Journal) -> None:
+    path = ["RUNNING|0|None", "PENDING|0|BeginTime", "PENDING|0|BeginTime", "RUNNING|0|None", "COMPLETED|0|None"]
+    story = play(Slurm(path=path), journal, tasks())
+    assert [(index, what) for _, index, what, _ in journal.events(story.run)] == [(1, "requeued")]
 
 
 def test_an_unknown_id_in_an_answer_is_nobody_s_business(journal: Journal) -> None:

@@ -66,8 +66,8 @@ def test_inputs_are_there_to_read_only_and_outputs_come_back(docker: Engine, tmp
         Input(content="literal\n", to="in.txt"),
         Input(path=str(source), to="sub/link", link=True),
     )
-    out = (Output(path="out", to=str(tmp_path / "back")),)
-    spoils = sh("cat in.txt sub/link >out; echo spoilt >in.txt; echo spoilt >sub/link", inputs=inputs, outputs=out)
+    out, spoilt = ((Output(path="out", to=str(tmp_path / each)),) for each in ("back", "spoilt"))
+    spoils = sh("cat in.txt sub/link >out; echo spoilt >in.txt; echo spoilt >sub/link", inputs=inputs, outputs=spoilt)
     (job,) = docker.run(spoils)
     assert job.state is State.FAILED
     assert "Read-only file system" in text_of(job, "stderr")

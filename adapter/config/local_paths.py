@@ -1,0 +1,27 @@
+"""Which paths on this machine are one file."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+
+def same_file(path: str) -> str:
+    """Return *path* absolute and with its links followed, the same for all spellings of one file here.
+
+    Where the file system does not tell upper from lower case, nor does this.
+    """
+    real = os.path.realpath(path)
+    return unicodedata.normalize("NFC", real).casefold() if _ignores_case(real) else real
+
+
+def _ignores_case(path: str) -> bool:
+    folder = Path(path)
+    while not folder.is_dir():
+        folder = folder.parent
+    other = folder.with_name(folder.name.swapcase()) if folder.name else folder
+    try:
+        return other.name != folder.name and folder.samefile(other)
+    except OSError:
+        return False
