@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from adapter.config.settings import state_dir
+from adapter.environment import user_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ def leave_driver(run: str) -> Path:
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
+            env=user_environment(),
         )
     finally:
         os.close(descriptor)
