@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+GIVE_UP = "1d"  # a machine that stays away longer is not coming back tonight: a person has to know
+
+
 def leave_driver(run: str) -> Path:
     """Start ``adapter wait RUN`` in a session of its own, and return the file that takes what it says.
 
@@ -25,7 +28,7 @@ def leave_driver(run: str) -> Path:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "adapter", "wait", run, "--quiet"],
+            [sys.executable, "-P", "-m", "adapter", "wait", run, "--quiet", "--background", "--give-up", GIVE_UP],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

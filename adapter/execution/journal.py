@@ -232,6 +232,23 @@ class Journal:
         """Return the indexes of the jobs of *run* that somebody asked to kill; ``None`` stands for all of them."""
         return [row[0] for row in self._db.execute("SELECT number FROM kill_requests WHERE run = ?", (run,))]
 
+    def driver(self, run: str, now: float, is_alive: Callable[[str], bool]) -> str | None:
+        """Return the live process that drives *run*; ``None``: there is none."""
+        row = self._db.execute("SELECT owner, owned_until FROM runs WHERE id = ?", (run,)).fetchone()
+        return str(row[0]) if row and row[0] is not None and row[1] > now and is_alive(row[0]) else None
+
+    def add_note(self, run: str, at: float, text: str) -> None:
+        """Write down what a person has to know about the whole of *run*; it replaces what was noted before."""
+        with self._transaction():
+            self._db.execute("INSERT INTO events VALUES (?, ?, NULL, NULL, 'note', ?)", (at, run, text))
+
+    def note(self, run: str) -> str:
+        """Return what was noted last about *run*; empty if nothing was."""
+        row = self._db.execute(
+            "SELECT text FROM events WHERE run = ? AND what = 'note' ORDER BY rowid DESC LIMIT 1", (run,)
+        ).fetchone()
+        return str(row[0]) if row else ""
+
     def add_event(self, at: float, what: str, text: str, job: Job | None = None) -> None:
         """Write down that *what* happened, with *text* for a person; ``job`` is ``None`` for the whole backend."""
         key = (job.run, job.index, job.attempt) if job else (None, None, None)
