@@ -8,9 +8,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from adapter.config.settings import state_dir
+from adapter.environment import user_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+GIVE_UP = "1d"  # a machine that stays away longer is not coming back tonight: a person has to know
 
 
 def leave_driver(run: str) -> Path:
@@ -24,11 +28,12 @@ def leave_driver(run: str) -> Path:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "adapter", "wait", run, "--quiet"],
+            [sys.executable, "-P", "-m", "adapter", "wait", run, "--quiet", "--background", "--give-up", GIVE_UP],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
+            env=user_environment(),
         )
     finally:
         os.close(descriptor)

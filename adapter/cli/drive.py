@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,9 +19,13 @@ from adapter.cli.open import backend_of, open_executor
 from adapter.cli.report import exit_code_of, failure_lines, summary
 from adapter.cli.text import printable, run_data, to_json
 from adapter.core.state import Reason, State
+from adapter.core.units import format_seconds
+from adapter.errors import AdapterError, TransportError
 from adapter.execution.book import REQUEUED
+from adapter.execution.owner import is_alive
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Sequence
 
     from adapter.core.job import Job
@@ -40,6 +45,7 @@ class Ending(Enum):
     DONE = "done"
     DETACHED = "detached"
     TIMED_OUT = "timed out"
+    GAVE_UP = "gave up"
 
 
 @dataclass
@@ -49,18 +55,40 @@ class Watched:
     record: RunRecord
     executor: Executor
     waiter: asyncio.Task[list[Job]] = field(init=False)
+    down_since: float | None = None  # in the loop's time
 
     @property
     def jobs(self) -> list[Job]:
         """Its jobs, as they are known now."""
         return self.executor.jobs_of(self.record.id)
 
+    def down_s(self, now: float) -> float:
+        """Return for how long its machine could not be asked."""
+        if not self.executor.is_down:
+            self.down_since = None
+        elif self.down_since is None:
+            self.down_since = now
+        return 0.0 if self.down_since is None else now - self.down_since
+
 
 class Watch:
-    """Shows how runs get on until all have ended, time is over, or somebody wants to go."""
+    """Shows how runs get on until all have ended, time is over, or somebody wants to go.
 
-    def __init__(self, *, quiet: bool = False, as_json: bool = False, timeout_s: float | None = None) -> None:
-        self._quiet, self._as_json, self._timeout_s = quiet, as_json, timeout_s
+    ``give_up_s``: stop once a machine could not be asked for so long; ``None`` is never. Afterwards, ``ending`` says
+    how it ended, and ``signal`` which one it was where a signal ended it.
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        as_json: bool = False,
+        timeout_s: float | None = None,
+        give_up_s: float | None = None,
+    ) -> None:
+        self._quiet, self._as_json, self._timeout_s, self._give_up_s = quiet, as_json, timeout_s, give_up_s
+        self.ending = Ending.DONE
+        self.signal: signal.Signals | None = None
         self._display: Display | None = None
         self._last_byte = b"\n"
         self._streamed: set[str] = set()
@@ -88,7 +116,7 @@ class Watch:
             run.waiter = asyncio.create_task(run.executor.wait(run.record.id))
         streams = self._streams(runs) if len(jobs) == 1 and not self._as_json else set()
         try:
-            ending = await self._loop(runs, streams, interrupts)
+            self.ending = await self._loop(runs, streams, interrupts)
         finally:
             with suppress(OSError):
                 self._display.pause()
@@ -96,7 +124,7 @@ class Watch:
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await task
-        return await self._told(runs, ending)
+        return await self._told(runs, self.ending)
 
     def _streams(self, runs: Sequence[Watched]) -> set[asyncio.Task[None]]:
         run = next(run for run in runs if run.jobs)
@@ -141,6 +169,7 @@ class Watch:
                         self._display.pause()
                     choice = await interrupts.choice(interrupt.result())
                     if choice == "detach":
+                        self.signal = interrupt.result()
                         return Ending.DETACHED
                     if choice == "kill":
                         for run in runs:
@@ -148,9 +177,15 @@ class Watch:
                     interrupt = asyncio.create_task(interrupts.next())
                 if until is not None and loop.time() >= until:
                     return Ending.TIMED_OUT
+                if self._give_up_s is not None and max(run.down_s(loop.time()) for run in runs) >= self._give_up_s:
+                    return Ending.GAVE_UP
         finally:
             interrupt.cancel()
         return Ending.DONE
+
+    def gave_up(self) -> str:
+        """Say that the machine stays away."""
+        return f"given up: no answer for {format_seconds(self._give_up_s)}"
 
     async def _told(self, runs: Sequence[Watched], ending: Ending) -> int:
         jobs = [job for run in runs for job in run.jobs]
@@ -161,6 +196,9 @@ class Watch:
             for run in runs:
                 self._say(f"time is over; run {run.record.id} goes on: adapter wait {run.record.id}")
             return TIMED_OUT
+        if ending is Ending.GAVE_UP:
+            self._say(self.gave_up())
+            return TransportError.exit_code
         if ending is Ending.DETACHED:
             return INTERRUPTED
         for run in runs:
@@ -173,7 +211,9 @@ class Watch:
         return exit_code_of(jobs)
 
 
-async def watch_runs(journal: Journal, records: Sequence[RunRecord], watch: Watch) -> int:
+async def watch_runs(
+    journal: Journal, records: Sequence[RunRecord], watch: Watch, *, in_background: bool = False
+) -> int:
     """Go on with *records* from the journal, each on its own backend, and return the exit code."""
     runs = []
     async with Interrupts() as interrupts:
@@ -183,16 +223,38 @@ async def watch_runs(journal: Journal, records: Sequence[RunRecord], watch: Watc
                 runs.append(Watched(record, await stack.enter_async_context(executor)))
                 executor.adopt(record.id)
             code = await watch.until_done(runs, interrupts)
-        if code == INTERRUPTED:
+        if watch.ending is Ending.DETACHED and not in_background:
             for run in runs:
-                tell_detached(run.record.id, run.jobs)
+                tell_detached(journal, run.record.id, run.jobs)
     return code
 
 
-def tell_detached(run: str, jobs: Sequence[Job]) -> None:
+async def drive_in_background(journal: Journal, records: Sequence[RunRecord], watch: Watch) -> int:
+    """Do what :func:`watch_runs` does, leave nobody behind, and note in the journal why it ended before the runs did.
+
+    What ends a process in the background has to end the work: it would come back for ever.
+    """
+
+    def note(text: str) -> None:
+        journal.set_note([record.id for record in records], text)
+
+    note("")
+    try:
+        code = await watch_runs(journal, records, watch, in_background=True)
+    except AdapterError as error:
+        note(f"its background process stopped: {error}")
+        raise
+    if watch.ending is Ending.DETACHED and watch.signal is not None:
+        note(f"its background process was ended by {watch.signal.name}")
+    elif watch.ending is Ending.GAVE_UP:
+        note(f"its background process has {watch.gave_up()}")
+    return code
+
+
+def tell_detached(journal: Journal, run: str, jobs: Sequence[Job]) -> None:
     """Say that *run* goes on without us, and leave a process behind if somebody has to hand over the rest."""
     waiting = sum(job.state is State.WAITING for job in jobs)
-    if waiting:
+    if waiting and journal.driver(run, time.time(), is_alive) is None:
         log = leave_driver(run)
         text = f"{waiting} of {len(jobs)} tasks wait for room; a background process hands them over"
         with suppress(OSError):

@@ -22,6 +22,15 @@ _ECHO_S = 0.05
 QUESTION = "\nadapter: interrupted. [d]etach (jobs go on), [k]ill them, or [c]ontinue? "
 
 
+def _is_on_terminal() -> bool:
+    """Whether a person can be asked here, and Ctrl-C reaches us: a process behind ``&`` is not in the foreground."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    with suppress(OSError):  # a terminal that is not ours
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    return False
+
+
 class Interrupts:
     """Collects signals while it is entered; outside, they do what they always do."""
 
@@ -57,7 +66,7 @@ class Interrupts:
 
     async def choice(self, first: signal.Signals) -> Choice:
         """Return what to do about *first*: what a person says, or to detach where nobody can be asked."""
-        if first is not signal.SIGINT or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if first is not signal.SIGINT or not _is_on_terminal():
             return "detach"
         while True:
             click.echo(QUESTION, err=True, nl=False)

@@ -15,6 +15,7 @@ from adapter.config.secrets import read_secrets
 from adapter.config.settings import links_dir, load_settings, state_dir
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.schema import unknown
+from adapter.environment import user_environment
 from adapter.errors import ConfigError, JournalError
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
@@ -68,7 +69,9 @@ def choose_backend(on: str | None, *, has_image: bool = False) -> tuple[str, str
 def _can_be_used(probe: str) -> bool:
     """Whether the shell command *probe* succeeds here within a few seconds."""
     try:
-        done = subprocess.run(["/bin/sh", "-c", probe], capture_output=True, timeout=10, check=False)
+        done = subprocess.run(
+            ["/bin/sh", "-c", probe], capture_output=True, timeout=10, check=False, env=user_environment()
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0

@@ -84,12 +84,13 @@ def _run(plan: Plan, command: tuple[str, ...], settings: dict[str, str]) -> int:
     import subprocess
     import tempfile
 
+    from adapter.environment import user_environment
     from adapter.testkit.simulate.folder import make_folder, stop
 
     with tempfile.TemporaryDirectory(prefix="adapter-simulate-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary) / plan.data["name"]
         programs = make_folder(plan, folder, settings)
-        environment = {**os.environ, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"}
+        environment = {**user_environment(), "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"}
         try:
             return subprocess.run(command, env=environment, check=False).returncode
         except FileNotFoundError:

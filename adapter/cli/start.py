@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from adapter.cli.background import leave_driver
-from adapter.cli.drive import INTERRUPTED, Watch, Watched, tell_detached
+from adapter.cli.drive import Ending, Watch, Watched, tell_detached
 from adapter.cli.interrupt import Interrupts
 from adapter.cli.open import open_executor, open_journal
 from adapter.cli.text import run_data, to_json
@@ -39,8 +39,8 @@ async def start(
                 await executor.handed_over(run)
         jobs = executor.jobs_of(run)
         if not detach:
-            if code == INTERRUPTED:
-                tell_detached(run, jobs)
+            if watch.ending is Ending.DETACHED:
+                tell_detached(journal, run, jobs)
             return code
     click.echo(to_json(run_data(record, jobs)) if as_json else run)
     _say_handed_over(run, jobs, quiet=quiet)

@@ -70,13 +70,17 @@ async def look_at(journal: Journal, records: Sequence[RunRecord]) -> None:
 def _show_runs(journal: Journal, records: Sequence[RunRecord], *, as_json: bool) -> None:
     import time
 
-    from adapter.cli.text import run_data, run_rows, table, to_json
+    from adapter.cli.text import printable, run_data, run_rows, table, to_json
 
     runs = [(record, journal.jobs(record.id)) for record in records]
     if as_json:
-        click.echo(to_json([run_data(record, jobs, with_jobs=False) for record, jobs in runs]))
+        data = [run_data(record, jobs, with_jobs=False, note=note_of(journal, record, jobs)) for record, jobs in runs]
+        click.echo(to_json(data))
     elif runs:
         click.echo(table(run_rows(runs, time.time())))
+        for record, jobs in runs:
+            if note := note_of(journal, record, jobs):
+                click.echo(f"\nrun {record.id}: {printable(note)}")
     else:
         click.echo("adapter: no runs yet; begin one: adapter run -- echo hello", err=True)
 
@@ -92,12 +96,14 @@ def _show_run(journal: Journal, record: RunRecord, index: int | None, *, as_json
         job = job_at(record, jobs, index)
         click.echo(to_json(job_data(job)) if as_json else _details(journal, job))
     elif as_json:
-        click.echo(to_json(run_data(record, jobs)))
+        click.echo(to_json(run_data(record, jobs, note=note_of(journal, record, jobs))))
     else:
         click.echo(f"run {record.id} ({printable(record.name)}) on {record.backend}: {counts_text(jobs)}\n")
         click.echo(table(job_rows(jobs, time.time())))
         for line in requeue_lines(journal, record.id):
             click.echo(line)
+        if note := note_of(journal, record, jobs):
+            click.echo(f"\n{printable(note)}")
 
 
 def requeue_lines(journal: Journal, run: str) -> list[str]:
@@ -112,6 +118,23 @@ def requeue_lines(journal: Journal, run: str) -> list[str]:
         + (f", {count} times" if count > 1 else "")
         for index, count in times.items()
     ]
+
+
+def note_of(journal: Journal, record: RunRecord, jobs: Sequence[Job]) -> str:
+    """Return what a person has to do about *record*: tasks wait to be handed over, and no process does it."""
+    import time
+
+    from adapter.core.state import State
+    from adapter.execution.owner import is_alive
+
+    waiting = sum(job.state is State.WAITING for job in jobs)
+    if not waiting or journal.driver(record.id, time.time(), is_alive) is not None:
+        return ""
+    why = journal.note(record.id)
+    what = (
+        f"no process hands over the {waiting} waiting tasks" if waiting > 1 else "no process hands over the last task"
+    )
+    return f"{f'{why}; ' if why else ''}{what}: adapter wait {record.id}"
 
 
 def _details(journal: Journal, job: Job) -> str:

@@ -96,8 +96,8 @@ def run_rows(runs: Iterable[tuple[RunRecord, Sequence[Job]]], now: float) -> lis
     return rows
 
 
-def run_data(record: RunRecord, jobs: Sequence[Job], *, with_jobs: bool = True) -> dict[str, Any]:
-    """Return a run as plain data; its times are ISO 8601 in UTC."""
+def run_data(record: RunRecord, jobs: Sequence[Job], *, with_jobs: bool = True, note: str = "") -> dict[str, Any]:
+    """Return a run as plain data; its times are ISO 8601 in UTC. *note*: what a person has to do about it."""
     data = {
         "run": record.id,
         "name": record.name,
@@ -105,6 +105,7 @@ def run_data(record: RunRecord, jobs: Sequence[Job], *, with_jobs: bool = True) 
         "created_at": _time(record.created_at),
         "done": all(is_done(job) for job in jobs),
         "counts": counts(jobs),
+        **({"note": note} if note else {}),
     }
     return {**data, "jobs": [job_data(job) for job in jobs]} if with_jobs else data
 

@@ -12,9 +12,21 @@ from adapter.cli.options import SECONDS, complete_run, json_option, quiet_option
 @click.option(
     "--timeout", "timeout_s", type=SECONDS, help="Give up waiting after this time (exit code 124); jobs go on."
 )
+@click.option(
+    "--give-up", "give_up_s", type=SECONDS, help="Stop once the machine gave no answer for this time (exit code 4)."
+)
+@click.option("--background", "in_background", is_flag=True, hidden=True, help="Nobody watches: note why it ends.")
 @json_option
 @quiet_option
-def wait(runs: tuple[str, ...], timeout_s: int | None, as_json: bool, quiet: bool) -> int:
+def wait(
+    runs: tuple[str, ...],
+    *,
+    timeout_s: int | None,
+    give_up_s: int | None,
+    in_background: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     r"""Go on with runs until all of their jobs have ended and their files are here.
 
     Where another process drives a run, it is only watched. Output and exit code are those of run.
@@ -26,10 +38,11 @@ def wait(runs: tuple[str, ...], timeout_s: int | None, as_json: bool, quiet: boo
     """
     import asyncio
 
-    from adapter.cli.drive import Watch, watch_runs
+    from adapter.cli.drive import Watch, drive_in_background, watch_runs
     from adapter.cli.open import open_journal
 
     journal = open_journal()
     records = list({record.id: record for record in (journal.find_run(run) for run in runs)}.values())
-    watch = Watch(quiet=quiet, as_json=as_json, timeout_s=timeout_s)
-    return asyncio.run(watch_runs(journal, records, watch))
+    watch = Watch(quiet=quiet, as_json=as_json, timeout_s=timeout_s, give_up_s=give_up_s)
+    drive = drive_in_background if in_background else watch_runs
+    return asyncio.run(drive(journal, records, watch))

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapter.environment import user_environment
 from adapter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ def _text(source: Mapping[str, str]) -> str:
     if "file" in source:
         return Path(source["file"]).expanduser().read_text(encoding="utf-8")
     done = subprocess.run(  # the owner of the backend file wrote it
-        ["/bin/sh", "-c", source["command"]], stdout=subprocess.PIPE, check=True, timeout=COMMAND_TIMEOUT_S
-    )
+        ["/bin/sh", "-c", source["command"]],
+        stdout=subprocess.PIPE, check=True, timeout=COMMAND_TIMEOUT_S, env=user_environment(),
+    )  # fmt: skip
     return done.stdout.decode()
 
 

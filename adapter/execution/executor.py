@@ -77,6 +77,7 @@ class Executor:
         self._loop: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._prepared = False
+        self.is_down = False  # whether the machine could not be asked the last time
         self._not_sized: list[str] = []  # keys of jobs not yet compared with what the machine has
         self._waits = backoff()
         self._owned_until = 0.0
@@ -305,12 +306,13 @@ class Executor:
         except AuthenticationError:
             raise
         except TransportError as error:
+            self.is_down = True
             wait_s = next(self._waits)
             await self._book.tell("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
             if not self._prepared and (wait_s > 30 or not isinstance(error, ConnectError | OutcomeUnknown)):
                 raise
             return wait_s
-        self._waits = backoff()
+        self._waits, self.is_down = backoff(), False
         return max(0.0, min(submit_again_s, poll_again_s, _LOOK_S))
 
     async def _prepare(self) -> None:

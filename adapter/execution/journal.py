@@ -309,6 +309,11 @@ class Journal:
         """Return the indexes of the jobs of *run* that somebody asked to kill; ``None`` stands for all of them."""
         return [row[0] for row in self._db.execute("SELECT number FROM kill_requests WHERE run = ?", (run,))]
 
+    def driver(self, run: str, now: float, is_alive: Callable[[str], bool]) -> str | None:
+        """Return the live process that drives *run*; ``None``: there is none."""
+        row = self._db.execute("SELECT owner, owned_until FROM runs WHERE id = ?", (run,)).fetchone()
+        return str(row[0]) if row and row[0] is not None and row[1] > now and is_alive(row[0]) else None
+
     def add_event(self, at: float, what: str, text: str, job: Job | None = None) -> None:
         """Write down that *what* happened, with *text* for a person; ``job`` is ``None`` for the whole backend."""
         key = (job.run, job.index, job.attempt) if job else (None, None, None)

@@ -21,8 +21,12 @@ def is_alive(owner: str) -> bool:
 
 
 def process_start(pid: int) -> str:
-    """Return when *pid* started, in the kernel's ticks (proc(5), stat field 22); empty where that cannot be told."""
+    """Return when *pid* started, in the kernel's ticks (proc(5), stat field 22); empty where that cannot be told.
+
+    One that has ended and that nobody has waited for (state Z) is gone, too.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return "" if after_name[0] in "ZX" else after_name[19]
     except (OSError, IndexError):
         return ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import sh
 
+from adapter.environment import user_environment
 from adapter.errors import CompletedCommand, ConnectError, OutcomeUnknown
 from adapter.transports.files import get_here, put_here
 
@@ -26,15 +27,16 @@ class LocalTransport:
     """Runs commands on this machine. What a command leaves running in the background goes on after us."""
 
     def __init__(self, *, environment: dict[str, str] | None = None) -> None:
-        """Take the *environment* of the commands; ``None`` is this process's own."""
+        """Take the *environment* of the commands; ``None`` is the one that the user had."""
         self._environment = environment
         self._running: dict[int, Any] = {}
 
     async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
         """Run *command* with ``sh``; see :meth:`adapter.transports.base.Transport.run`."""
+        environment = user_environment() if self._environment is None else self._environment
         try:
             process = sh.Command("/bin/sh")(
-                "-c", command, _in=stdin or None, _env=self._environment, _bg=True, _bg_exc=False, _new_session=True,
+                "-c", command, _in=stdin or None, _env=environment, _bg=True, _bg_exc=False, _new_session=True,
                 _tty_out=False, _return_cmd=True, _decode_errors="replace", _no_pipe=True,
             )  # fmt: skip
         except OSError as error:

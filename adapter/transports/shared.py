@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapter._version import __version__
+from adapter.environment import user_environment
 from adapter.errors import (
     AuthenticationError,
     CompletedCommand,
@@ -367,6 +368,7 @@ def _start_broker(place: Place, start: str) -> None:
         begun = subprocess.run(
             [sys.executable, "-P", "-m", "adapter", "_link", str(place.socket)],
             input=start.encode(), stdout=log, stderr=log, start_new_session=True, timeout=START_S, check=False,
+            env=user_environment(),
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         raise NoBroker(f"no broker could be started: {error}") from error

@@ -6,6 +6,7 @@ A command is repeated by nobody here. What certainly did not happen is a Connect
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,19 @@ import asyncssh
 from asyncssh.constants import OPEN_CONNECT_FAILED
 
 from adapter.errors import AuthenticationError, CompletedCommand, ConnectError, OutcomeUnknown, TransportError
+from adapter.transports.channels import Channels
 from adapter.transports.ssh_files import get_files, put_files
+from adapter.transports.ssh_keys import HostKeys, UserKeys, user_keys
+from adapter.transports.ssh_settings import (
+    Hop,
+    HostSettings,
+    SettingsError,
+    agent_path,
+    connection_options,
+    hops_of,
+    proxy_command,
+    read_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -30,7 +43,7 @@ ATTEMPT_INTERVAL_S = 2.0  # between two logins: sites ban hasty clients
 COMPRESSION = ("zlib@openssh.com", "zlib", "none")
 CHANNEL_WAITS_S = (0.1, 0.3, 1.0, 3.0)  # a server counts a channel for a moment after its end
 MOST_CHANNELS = 6  # sshd allows ten sessions a connection (MaxSessions); some are for others
-DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
+MOST_HOPS = 8  # jump hosts that lead to each other in a circle are a mistake
 MOST_PASSWORDS = 3
 # A login shell loads what a site's profile sets up (modules, PATH); sh alone runs everywhere, also below csh and fish.
 LOGIN_SHELL = """sh -c 'command -v bash >/dev/null && exec bash -lc "exec sh -s"; exec sh -lc "exec sh -s"'"""
@@ -41,7 +54,7 @@ class SshTransport:
 
     ``prompt`` is asked for passwords, passphrases and second factors (a text, and whether the answer may be seen);
     ``None`` means that nobody is there to answer. ``on_transfer`` hears how far files have come. ``options`` go to
-    asyncssh as they are.
+    asyncssh as they are, except for ``config`` (``None``: no file is read) and ``known_hosts`` (a file).
     """
 
     def __init__(
@@ -55,18 +68,19 @@ class SshTransport:
         """Nothing is opened before the first command."""
         self.host: str = connection["host"]
         self._login_shell = bool(connection.get("login_shell"))
-        self._options: dict[str, Any] = {
+        self._connection_keys = {name: value for name, value in connection.items() if value is not None}
+        self._options = options
+        self._asyncssh_options: dict[str, Any] = {
             "keepalive_interval": 15,
             "keepalive_count_max": 3,
             **({} if connection.get("compression") is False else {"compression_algs": COMPRESSION}),
-            **{asked: connection[name] for name, asked in _OPTIONS.items() if connection.get(name) is not None},
-            **options,
+            **{name: value for name, value in options.items() if name not in {"config", "known_hosts", "port"}},
         }
         self._prompt = prompt
         self.on_transfer = on_transfer
         self._connection: asyncssh.SSHClientConnection | None = None
         self._opening = asyncio.Lock()
-        self._channels = _Channels(int(connection.get("max_channels") or MOST_CHANNELS))
+        self._channels = Channels(int(connection.get("max_channels") or MOST_CHANNELS))
         self._refused: AuthenticationError | None = None
         self._without_sftp: tuple[asyncssh.SSHClientConnection, str] | None = None
         self._tried_at = -ATTEMPT_INTERVAL_S
@@ -194,29 +208,88 @@ class SshTransport:
 
     async def _login(self) -> asyncssh.SSHClientConnection:
         self.logins += 1
+        given = {**self._connection_keys, **self._options}
+        first = Hop(self.host, given.get("user"), given.get("port"))
         try:
-            found = await asyncssh.SSHClientConnectionOptions.construct(host=self.host, **self._options)
-            patience_s = float(found.connect_timeout or CONNECT_TIMEOUT_S)
-            async with asyncio.timeout(patience_s) as timeout:
-                ask = self._asker(timeout, patience_s)
-                options = {**self._options, "connect_timeout": None}
-                if ask is not None:
-                    options.setdefault("passphrase", lambda file: ask(f"Passphrase of {file}: ", False))  # noqa: FBT003
-                return await asyncssh.connect(self.host, client_factory=lambda: _Client(ask), **options)
-        except asyncssh.HostKeyNotVerifiable as error:
-            raise self._stop(self._about_host_key()) from error
-        except asyncssh.DisconnectError as error:
-            # sshd ends with a protocol error what tried too many keys of an agent: trying again is what gets one banned
-            if not isinstance(error, asyncssh.PermissionDenied) and "authentication fail" not in error.reason:
-                raise ConnectError(f"cannot reach {self.host}: {error}") from error
-            raise self._stop(
-                f"{self.host} does not let us in: {error.reason}{self._about_keys()}. Try `ssh {self.host}`; "
-                "no further attempt is made, so that the site does not ban you"
-            ) from error
-        except (asyncssh.KeyImportError, asyncssh.ConfigParseError, ValueError) as error:
+            return await self._reach(first, hops=MOST_HOPS)
+        except SettingsError as error:
             raise self._stop(f"the SSH set-up for {self.host} is wrong: {error}") from error
-        except (asyncssh.Error, OSError, TimeoutError) as error:
-            raise ConnectError(f"cannot reach {self.host}: {str(error) or 'it does not answer'}") from error
+
+    async def _reach(
+        self, hop: Hop, *, through: asyncssh.SSHClientConnection | None = None, hops: int
+    ) -> asyncssh.SSHClientConnection:
+        """Log in at *hop*, by the jump hosts of its settings unless *through* says which way."""
+        config = self._options.get("config", self._connection_keys.get("config", ""))
+        settings = await read_settings(hop.host, user=hop.user, port=hop.port, config=config)
+        if hops == 0:
+            raise SettingsError(f"its jump hosts lead on and on: {hop.host} jumps to {settings.first('proxyjump')}")
+        for jump in hops_of(settings.first("proxyjump")) if through is None else ():
+            following = await self._reach(jump, through=through, hops=hops - 1)
+            following.set_tunnel(through)  # it is closed with the one that goes through it
+            through = following
+        try:
+            connection = await self._log_in(hop, settings, through)
+        except BaseException:
+            if through is not None:
+                through.close()
+            raise
+        if through is not None:
+            connection.set_tunnel(through)
+        return connection
+
+    async def _log_in(
+        self, hop: Hop, settings: HostSettings, through: asyncssh.SSHClientConnection | None
+    ) -> asyncssh.SSHClientConnection:
+        if hop.host == self.host and "host_key_alias" in self._options:
+            alias = self._options["host_key_alias"]
+            settings = HostSettings(hop.host, {**settings.values, "hostkeyalias": [alias]})
+        patience_s = float(settings.first("connecttimeout") or CONNECT_TIMEOUT_S)
+        is_target = hop.host == self.host
+        name = self.host if is_target else f"{hop.host}, the jump host before {self.host}"
+        files = self._options.get("known_hosts", self._connection_keys.get("known_hosts") if is_target else None)
+        host_keys = HostKeys(settings, None if files is None else [files])
+        keys, agent = UserKeys(), self._options.get("agent_path", agent_path(settings))
+        with tempfile.NamedTemporaryFile(prefix="adapter-proxy-") as words:
+            try:
+                async with asyncio.timeout(patience_s) as timeout:
+                    ask = None if settings.is_on("batchmode") else self._asker(timeout, patience_s)
+                    prompts = int(settings.first("numberofpasswordprompts", str(MOST_PASSWORDS)))
+                    options = {
+                        **connection_options(settings),
+                        "tunnel": through,
+                        "proxy_command": proxy_command(settings, words.name) if through is None else None,
+                        "known_hosts": host_keys.match,
+                        "host_key_alias": settings.first("hostkeyalias") or None,
+                        "server_host_key_algs": host_keys.algorithms() or "default",
+                        "connect_timeout": None,
+                        "agent_path": agent or None,
+                        **self._asyncssh_options,
+                    }
+                    if options.get("client_keys", ()) == ():
+                        passphrase = (lambda file: ask(f"Passphrase of {file}: ", False)) if ask else None  # noqa: FBT003
+                        keys = await user_keys(settings, agent, passphrase)
+                        options["client_keys"] = keys.pairs or None
+                    return await asyncssh.connect(
+                        settings.host, settings.port, config=None,
+                        client_factory=lambda: _Client(ask, host_keys, prompts), **options,
+                    )  # fmt: skip
+            except asyncssh.HostKeyNotVerifiable as error:
+                raise self._stop(host_keys.verdict(name, error.reason)) from error
+            except asyncssh.DisconnectError as error:
+                # sshd ends with a protocol error what tried too many keys of an agent: trying again gets one banned
+                if not isinstance(error, asyncssh.PermissionDenied) and "authentication fail" not in error.reason:
+                    raise ConnectError(f"cannot reach {name}: {error}{_said(words.name)}") from error
+                raise self._stop(
+                    f"{name} does not let us in: {error.reason}{keys.about_skipped()}. Try `ssh {hop.host}`; "
+                    "no further attempt is made, so that the site does not ban you"
+                ) from error
+            except (asyncssh.KeyImportError, ValueError) as error:
+                raise SettingsError(str(error)) from error
+            except (asyncssh.Error, OSError, TimeoutError) as error:
+                why = str(error) or "it does not answer"
+                raise ConnectError(f"cannot reach {name}: {why}{_said(words.name)}") from error
+            finally:
+                keys.close()
 
     def _asker(self, timeout: asyncio.Timeout, patience_s: float) -> Callable[[str, bool], str | None] | None:
         """Return the prompt, such that the time a person takes does not count."""
@@ -237,82 +310,31 @@ class SshTransport:
 
         return ask
 
-    def _about_keys(self) -> str:
-        """Name the keys that could not be tried, because nobody is there to give their passphrases."""
-        if self._prompt is not None:
-            return ""
-        config: Any = asyncssh.SSHClientConnectionOptions(host=self.host, **self._options).config
-        locked = [file for file in config.get("IdentityFile", DEFAULT_KEYS) if _is_locked(Path(file).expanduser())]
-        return f" (the key {locked[0]} needs its passphrase: `ssh-add {locked[0]}`)" if locked else ""
-
-    def _about_host_key(self) -> str:
-        try:
-            options = asyncssh.SSHClientConnectionOptions(host=self.host, **self._options)
-            files: Any = options.known_hosts or str(Path("~/.ssh/known_hosts").expanduser())
-            name = options.host_key_alias or options.host or self.host
-            known = any(asyncssh.match_known_hosts(files, name, "", options.port)[:2])
-        except (asyncssh.Error, OSError, ValueError):
-            known = False
-        if known:
-            return (
-                f"the host key of {self.host} has CHANGED since it was accepted: somebody may be in between. "
-                "Ask the site; only if it says so, remove the old key with `ssh-keygen -R` and accept the new one"
-            )
-        return (
-            f"the host key of {self.host} is not known. Compare its fingerprint with what the site publishes, "
-            f"and accept it once with `ssh {self.host}`"
-        )
-
     def _stop(self, message: str) -> AuthenticationError:
         self._refused = AuthenticationError(message)
         return self._refused
 
 
-class _Channels:
-    """How many channels are open at once: at most what the server is found to allow."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._open, self._freed = most, 0, asyncio.Condition()
-
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """Take the place of one channel, once there is one."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._open < self._most)
-            self._open += 1
-        try:
-            yield
-        finally:
-            async with self._freed:
-                self._open -= 1
-                self._freed.notify_all()
-
-    async def fewer(self) -> None:
-        """The server refused one: use fewer from now on, and wait until only those are open."""
-        async with self._freed:
-            self._most = max(1, min(self._most, self._open - 1))
-            if self._open > self._most:
-                self._open -= 1
-                try:
-                    await self._freed.wait_for(lambda: self._open < self._most)
-                finally:
-                    self._open += 1
-
-
-_OPTIONS = {"user": "username", "port": "port", "config": "config", "known_hosts": "known_hosts"}
-
-
 class _Client(asyncssh.SSHClient):
     """Answers what a server asks while we log in."""
 
-    def __init__(self, prompt: Callable[[str, bool], str | None] | None) -> None:
-        self._prompt = prompt
+    def __init__(
+        self, prompt: Callable[[str, bool], str | None] | None, host_keys: HostKeys, most_passwords: int
+    ) -> None:
+        self._prompt, self._host_keys, self._most_passwords = prompt, host_keys, most_passwords
         self._asked = self._passwords = 0
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Decide about a key that is not known. A changed one gets no password, as with ssh."""
+        accepted = self._host_keys.accepts(key)
+        if self._host_keys.has_accepted_change:
+            self._prompt = None
+        return accepted
 
     def password_auth_requested(self) -> str | None:
         """Ask for the password, three times at most."""
         self._passwords += 1
-        return self._ask("Password: ", seen=False) if self._passwords <= MOST_PASSWORDS else None
+        return self._ask("Password: ", seen=False) if self._passwords <= self._most_passwords else None
 
     def kbdint_auth_requested(self) -> str | None:
         """Take part in keyboard-interactive authentication only where somebody can answer."""
@@ -334,14 +356,10 @@ class _Client(asyncssh.SSHClient):
         return self._prompt(text, seen) if self._prompt and self._asked <= 6 else None
 
 
-def _is_locked(file: Path) -> bool:
-    try:
-        asyncssh.read_private_key(file)
-    except asyncssh.KeyImportError as error:
-        return str(error).startswith("Passphrase")
-    except OSError:
-        pass
-    return False
+def _said(words: str) -> str:
+    """Return what the ProxyCommand said, as the end of a message."""
+    lines = Path(words).read_text(errors="replace").splitlines()[-3:]
+    return f" (its ProxyCommand says: {' / '.join(lines)})" if lines else ""
 
 
 async def _converse(process: Any, stdin: bytes, collected: tuple[list[bytes], list[bytes]]) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -222,3 +224,43 @@ def test_nothing_is_left_to_wait_for_after_many_commands() -> None:
 
     asyncio.run(story())
     assert until(lambda: not zombies()), zombies()
+
+
+ASK_FOR_THE_ENVIRONMENT = """
+import asyncio, sys
+from adapter.transports.local import LocalTransport
+
+async def story():
+    async with LocalTransport() as transport:
+        print((await transport.run("env", timeout_s=20)).stdout)
+
+asyncio.run(story())
+"""
+BY_SH = {"PWD", "OLDPWD", "SHLVL", "_"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"PATH": "/usr/bin:/bin", "HOME": "/", "X": "a b\nc"}, id="no locale"),
+        pytest.param({"LC_CTYPE": ""}, id="an empty locale"),
+        pytest.param({"LANG": "C"}, id="the C locale"),
+        pytest.param({"LC_CTYPE": "C.UTF-8"}, id="what Python would set, set by the user"),
+        pytest.param({"LC_ALL": "C"}, id="LC_ALL"),
+        pytest.param({"LANG": "C.UTF-8", "LC_CTYPE": "C"}, id="LC_CTYPE"),
+    ],
+)
+def test_a_command_has_the_environment_that_the_user_had(given: dict[str, str]) -> None:
+    script = ASK_FOR_THE_ENVIRONMENT.replace('"env"', repr("/usr/bin/env -0"))
+    printed = subprocess.run(
+        [sys.executable, "-P", "-c", script], env=given, capture_output=True, check=True, timeout=60
+    ).stdout
+    seen = dict(item.split("=", 1) for item in os.fsdecode(printed).strip("\n").split("\0") if item.strip())
+    assert {name: value for name, value in seen.items() if name not in BY_SH} == given
+
+
+def test_what_a_program_set_for_itself_before_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SET_BY_A_PROGRAM", "1")
+    monkeypatch.setenv("LC_CTYPE", "de_DE.UTF-8")
+    assert run("echo $SET_BY_A_PROGRAM $LC_CTYPE").stdout == "1 de_DE.UTF-8\n"
