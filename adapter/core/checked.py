@@ -69,9 +69,9 @@ def lines(text: str) -> list[str]:
 
 
 def storable(text: str) -> str:
-    """Return *text* with U+FFFD for what cannot be kept or shown as UTF-8: NUL, and halves of characters.
+    r"""Return *text* with U+FFFD for what cannot be kept or shown as UTF-8: NUL, and halves of characters.
 
-    >>> storable("a\\ud800b\\0")
+    >>> storable("a\ud800b\0")
     'a�b�'
     """
     return _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)

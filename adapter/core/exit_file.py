@@ -9,7 +9,6 @@ from adapter.core import checked
 from adapter.core.job import Usage
 from adapter.core.state import Reason
 
-
 MOST_MESSAGE_LETTERS = 2000
 
 

@@ -232,7 +232,10 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
     return (128 + killed_by, killed_by) if killed_by else (number, signal_in(number))
 
 
-_CLOCK = re.compile(r"^(?:(?P<days>[0-9]{1,9})-)?(?:(?P<hours>[0-9]{1,9}):)?(?P<minutes>[0-9]{1,9}):(?P<seconds>[0-9]{1,9}(?:\.[0-9]+)?)$")
+_CLOCK = re.compile(
+    r"^(?:(?P<days>[0-9]{1,9})-)?(?:(?P<hours>[0-9]{1,9}):)?"
+    r"(?P<minutes>[0-9]{1,9}):(?P<seconds>[0-9]{1,9}(?:\.[0-9]+)?)$"
+)
 
 
 def _duration(text: str | None) -> float | None:

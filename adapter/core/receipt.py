@@ -137,8 +137,8 @@ _HANDOVERS = {_BEGUN: Handover.BEGUN, _INTERRUPTED: Handover.INTERRUPTED, _NEVER
 def probe_step(jobs: Sequence[Job]) -> str:
     """Return the shell text that prints, for each of *jobs*, who runs in its directory and its exit file, if there.
 
-    ``@N``, then ``by ID``, then the beginning of the exit file, with ``=`` before each line: whatever a job wrote there,
-    it says nothing about another job. The id is only asked for where it may be another than we know.
+    ``@N``, then ``by ID``, then the beginning of the exit file, with ``=`` before each line: whatever a job wrote
+    there, it says nothing about another job. The id is only asked for where it may be another than we know.
     """
     lines = [_PROBE]
     for number, job in enumerate(jobs):

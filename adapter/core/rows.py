@@ -57,9 +57,7 @@ class Lines:
         return frozenset(self.pattern.groupindex)
 
     def read(self, text: str) -> Rows | None:
-        """Every line that the pattern does not fit, or that names a job as none can be, is unreadable; empty ones are
-        nothing.
-        """
+        """Empty lines are nothing. One that the pattern does not fit, or whose id can be no id, is unreadable."""
         rows, unreadable = [], []
         for line in _written(text):
             match = self.pattern.search(line) if len(line) <= MOST_LINE_LETTERS else None

@@ -25,9 +25,7 @@ class Told:
 
     def is_about(self, job_id: str) -> bool:
         """Whether *job_id* was named, or the array that it is an element of."""
-        return job_id in self.job_ids or any(
-            job_id[: mark.start()] in self.job_ids for mark in _ENDS.finditer(job_id)
-        )
+        return job_id in self.job_ids or any(job_id[: mark.start()] in self.job_ids for mark in _ENDS.finditer(job_id))
 
 
 def watch_script(command: str, nonce: str, *, most_s: float) -> str:
