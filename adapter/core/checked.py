@@ -15,6 +15,7 @@ MOST_ID_LETTERS = 256
 MOST_SIGNAL = 64  # the last real-time signal of Linux: signal(7)
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
+_NOT_IN_IDS = frozenset(" \N{REPLACEMENT CHARACTER}")
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -51,8 +52,8 @@ def exit_code(text: str | None) -> int | None:
 def job_id(text: str | None) -> str | None:
     """Return the job id that *text* is, blanks around it aside.
 
-    It is going to be a word of a command: it may not be empty, look like an option, hold a blank or a control
-    character, or be longer than any scheduler makes one.
+    It is going to be a word of a command: it may not be empty, look like an option, hold a blank, a control character
+    or a damaged one (U+FFFD), or be longer than any scheduler makes one.
 
     >>> job_id(" 12.server "), job_id("-rf"), job_id("1 2")
     ('12.server', None, None)
@@ -60,7 +61,7 @@ def job_id(text: str | None) -> str | None:
     stripped = (text or "").strip()
     if not stripped or stripped.startswith("-") or len(stripped) > MOST_ID_LETTERS:
         return None
-    return stripped if stripped.isprintable() and " " not in stripped else None
+    return stripped if stripped.isprintable() and not _NOT_IN_IDS & set(stripped) else None
 
 
 def lines(text: str) -> list[str]:
