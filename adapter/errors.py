@@ -76,7 +76,8 @@ class CompletedCommand:
     @property
     def words(self) -> str:
         """What it said, short enough for a message: standard error first, standard output if that is empty."""
-        return " / ".join(line.strip() for line in (self.stderr.strip() or self.stdout.strip()).splitlines()[:6])
+        lines = (self.stderr.strip() or self.stdout.strip())[:10_000].splitlines()[:6]
+        return " / ".join(line.strip()[:500] for line in lines)
 
 
 class AdapterError(Exception):

@@ -286,4 +286,4 @@ def version_matches(version: str, condition: str) -> bool:
 
 
 def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
+    return [int(number) for number in re.findall(r"[0-9]{1,18}", version)]

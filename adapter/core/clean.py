@@ -201,7 +201,7 @@ def read_store(stdout: str) -> Store:
 
 
 _STORE_NAMES = {"unlinked": _CONTENT, "linked": _CONTENT, "out": _OUT, "part": _PART}
-_STORE_ROW = re.compile(r"^(\w+) (\d+) (\S+)$", re.MULTILINE)
+_STORE_ROW = re.compile(r"^([a-z]+) ([0-9]{1,15}) (\S+)$", re.MULTILINE)
 
 
 def store_remove_step(where: str, workspace: str, names: Iterable[str]) -> str:
@@ -235,5 +235,5 @@ def read_found(stdout: str) -> dict[str, Found]:
 
 
 _FOUND_ROW = re.compile(
-    r"^(?P<what>found|removed|gone|refused|failed) (?P<kib>\d+) (?P<name>\S+)(?: (?P<text>.*))?$", re.MULTILINE
+    r"^(?P<what>found|removed|gone|refused|failed) (?P<kib>[0-9]{1,15}) (?P<name>\S+)(?: (?P<text>.*))?$", re.MULTILINE
 )

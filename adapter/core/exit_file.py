@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from adapter.core import checked
 from adapter.core.job import Usage
 from adapter.core.state import Reason
+
+MOST_MESSAGE_LETTERS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,25 +32,30 @@ class ExitReport:
 
 
 def parse_exit_file(text: str) -> ExitReport | None:
-    """Return what *text* reports, ``None`` where it holds no exit code (an empty or torn file is not an answer)."""
-    entries = dict(line.strip().split(" ", 1) for line in text.splitlines() if " " in line.strip())
-    if not re.fullmatch(r"\d+", entries.get("exit_code", "")):
+    """Return what *text* reports, ``None`` where it holds no exit code.
+
+    An empty or torn file is not an answer, nor is one with a code that no shell gives, or with two codes.
+    """
+    pairs = [line.strip().split(" ", 1) for line in checked.lines(text) if " " in line.strip()]
+    entries = dict(reversed(pairs))  # the first of a name counts
+    codes = {value for name, value in pairs if name == "exit_code"}
+    code = checked.exit_code(codes.pop()) if len(codes) == 1 else None
+    if code is None:
         return None
-    code = int(entries["exit_code"])
-    started, ended = _number(entries.get("started")), _number(entries.get("ended"))
+    started, ended = checked.number(entries.get("started")), checked.number(entries.get("ended"))
     return ExitReport(
         exit_code=code,
         signal=signal_in(code),
         reason=Reason(entries["reason"]) if entries.get("reason") in set(Reason) else None,
-        message=entries.get("message", ""),
-        job_id=entries.get("job_id"),
+        message=checked.storable(entries.get("message", "")[:MOST_MESSAGE_LETTERS]),
+        job_id=checked.job_id(entries.get("job_id")),
         started_at=started,
         ended_at=ended,
         usage=Usage(
             wall_s=None if started is None or ended is None else max(0.0, ended - started),
             user_s=_shell_time(entries.get("user")),
             system_s=_shell_time(entries.get("system")),
-            peak_ram_bytes=_whole(entries.get("peak_ram_bytes")),
+            peak_ram_bytes=checked.whole(entries.get("peak_ram_bytes")),
         ),
     )
 
@@ -61,15 +69,7 @@ def signal_in(exit_code: int) -> int | None:
     return exit_code - 128 if 128 < exit_code <= 192 else None
 
 
-def _number(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"\d+(\.\d+)?", text) else None
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
-
-
 def _shell_time(text: str | None) -> float | None:
     """Return the seconds in ``1m2.50s``, as the ``times`` builtin prints them (POSIX, "times")."""
-    match = re.fullmatch(r"(\d+)m(\d+(?:[.,]\d+)?)s", text or "")
+    match = re.fullmatch(r"([0-9]{1,12})m([0-9]{1,12}(?:[.,][0-9]{1,12})?)s", text or "")
     return int(match[1]) * 60 + float(match[2].replace(",", ".")) if match else None

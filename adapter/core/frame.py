@@ -6,6 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from adapter.core import checked
 from adapter.errors import CompletedCommand
 
 if TYPE_CHECKING:
@@ -66,11 +67,12 @@ def began(number: int, nonce: str, stdout: str) -> bool:
 
 def _answer(number: int, command: str, nonce: str, stdout: str, stderr: str) -> CompletedCommand | None:
     mark = re.escape(f"{nonce} {number}")
-    out = re.search(rf"\n{mark} start\n(.*?)\n{mark} end (\d+)\n", _unix(stdout), re.DOTALL)
+    out = re.search(rf"\n{mark} start\n(.*?)\n{mark} end ([0-9]{{1,3}})\n", _unix(stdout), re.DOTALL)
     err = re.search(rf"\n{mark} start\n(.*?)\n{mark} end\n", _unix(stderr), re.DOTALL)
     if out is None:
         return None
-    return CompletedCommand(command=command, exit_code=int(out[2]), stdout=out[1], stderr=err[1] if err else "")
+    said, complaint = checked.storable(out[1]), checked.storable(err[1]) if err else ""
+    return CompletedCommand(command=command, exit_code=int(out[2]), stdout=said, stderr=complaint)
 
 
 def _unix(text: str) -> str:

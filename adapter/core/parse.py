@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from adapter.core import units
+from adapter.core import checked, units
 from adapter.core.exit_file import signal_in
 from adapter.core.job import Usage
 from adapter.core.rows import JsonRows, Rows
@@ -55,6 +55,10 @@ class Answer:
     next: str | None = None
 
 
+MOST_SUBMIT_LETTERS = 1 << 16
+MOST_MESSAGE_LETTERS = 2000
+
+
 def parse_job_id(pattern: re.Pattern[str] | JsonRows, completed: CompletedCommand) -> str:
     """Return the job id in the answer of a submit command: standard output is read first, then standard error.
 
@@ -75,8 +79,10 @@ def parse_job_id(pattern: re.Pattern[str] | JsonRows, completed: CompletedComman
 def _job_ids(pattern: re.Pattern[str] | JsonRows, text: str) -> list[str]:
     if isinstance(pattern, JsonRows):
         answer = pattern.read(text)
-        return [row["job_id"] or "" for row in answer.rows] if answer else []
-    return [match["job_id"] for match in pattern.finditer(text)]
+        return [job_id for row in answer.rows if (job_id := checked.job_id(row["job_id"]))] if answer else []
+    if len(text) > MOST_SUBMIT_LETTERS:
+        return []
+    return [job_id for match in pattern.finditer(text) if (job_id := checked.job_id(match["job_id"]))]
 
 
 def classify(backend: Backend, completed: CompletedCommand) -> str | None:
@@ -149,7 +155,7 @@ def parse_tokens(
     read = spec.grammar.read(completed.stdout) if spec.grammar else None
     if read is None or (completed.exit_code != 0 and classify(backend, completed) != "gone"):
         return None
-    found = {(row.get("token") or "").strip(): (row["job_id"] or "").strip() for row in read.rows}
+    found = {(row.get("token") or "").strip(): checked.job_id(row["job_id"]) or "" for row in read.rows}
     return {token: job_id for token, job_id in found.items() if token}, read.next
 
 
@@ -160,22 +166,29 @@ def _joined(first: Observation, later: Observation) -> Observation:
 
 
 def _observation(spec: QuerySpec, groups: Mapping[str, str | None]) -> Observation:
-    native_state, native_reason = (groups.get("state") or "").strip(), (groups.get("reason") or "").strip()
+    native_state, native_reason, message = (
+        (groups.get(name) or "").strip()[:MOST_MESSAGE_LETTERS] for name in ("state", "reason", "message")
+    )
     state, reason = spec.states.get(native_state, (State.UNKNOWN, None))
     stuck = False
     if not state.is_final and native_reason in spec.reasons:
         state, reason = spec.reasons[native_reason]
         stuck = state.is_final
-    exit_code, signal = decode_exit_code(spec.exit_code_decode, groups.get("exit_code"), groups.get("signal"))
+    said = groups.get("exit_code"), groups.get("signal")
+    exit_code, signal = decode_exit_code(spec.exit_code_decode, *said)
     if exit_code is not None and exit_code in spec.exit_code_reasons:
         reason = spec.exit_code_reasons[exit_code]
+    elif exit_code not in _EXIT_CODES and any(letter.isdigit() for text in said for letter in text or ""):
+        exit_code = signal = None  # it says one that cannot be: who knows what of the row is true
+        if state is State.SUCCEEDED:
+            state, native_state = State.UNKNOWN, f"{native_state} with an exit code that is none"
     return Observation(
-        job_id=(groups["job_id"] or "").strip(),
+        job_id=checked.job_id(groups["job_id"]) or "",
         state=state,
         reason=reason,
         native_state=native_state,
         native_reason=native_reason,
-        exit_code=exit_code if exit_code is None or exit_code >= 0 else None,
+        exit_code=exit_code if exit_code in _EXIT_CODES else None,
         signal=signal,
         usage=Usage(
             wall_s=_duration(groups.get("wall")),
@@ -185,8 +198,11 @@ def _observation(spec: QuerySpec, groups: Mapping[str, str | None]) -> Observati
             peak_ram_bytes=_memory(groups.get("peak_ram")),
         ),
         stuck=stuck,
-        message=(groups.get("message") or "").strip(),
+        message=message,
     )
+
+
+_EXIT_CODES = range(256)
 
 
 def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple[int | None, int | None]:
@@ -200,10 +216,13 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
     """
     if code is not None and decode == "code_signal":
         code, _, signal = code.partition(":")
-    killed_by = int(signal) if signal and signal.strip().isdigit() else 0
-    if code is None or not re.fullmatch(r"-?\d+", code.strip()):
+    killed_by = checked.whole(signal) or 0
+    stripped = (code or "").strip()
+    number = checked.whole(stripped.removeprefix("-"))
+    if number is None:
         return (128 + killed_by, killed_by) if killed_by else (None, None)
-    number = int(code)
+    if stripped.startswith("-"):
+        number = -number
     if decode == "wait_status":
         number, killed_by = number >> 8, number & 0x7F
     elif decode == "plus_256" and number > 256:
@@ -213,7 +232,10 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
     return (128 + killed_by, killed_by) if killed_by else (number, signal_in(number))
 
 
-_CLOCK = re.compile(r"^(?:(?P<days>\d+)-)?(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?)$")
+_CLOCK = re.compile(
+    r"^(?:(?P<days>[0-9]{1,9})-)?(?:(?P<hours>[0-9]{1,9}):)?"
+    r"(?P<minutes>[0-9]{1,9}):(?P<seconds>[0-9]{1,9}(?:\.[0-9]+)?)$"
+)
 
 
 def _duration(text: str | None) -> float | None:
@@ -224,21 +246,29 @@ def _duration(text: str | None) -> float | None:
         began, _, ended = text.partition("/")
         try:
             return max(0.0, (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds())
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     if match := _CLOCK.match(text.strip()):
         part = {name: float(value or 0) for name, value in match.groupdict().items()}
-        return ((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60 + part["seconds"]
+        return _possible(((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60 + part["seconds"])
     try:
-        return float(text)
+        return _possible(float(text))
     except ValueError:
         return None
+
+
+def _possible(seconds: float) -> float | None:
+    return seconds if 0 <= seconds < _NOBODY_WAITS_S else None  # neither are inf and nan
+
+
+_NOBODY_WAITS_S = 1e12
 
 
 def _memory(text: str | None) -> int | None:
     if text is None or not text.strip():
         return None
     try:
-        return int(text) if text.strip().isdigit() else units.parse_bytes(text)
+        count = checked.whole(text)
+        return units.parse_bytes(text) if count is None else count
     except ValueError:
         return None

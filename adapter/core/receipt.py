@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from adapter.core import checked
 from adapter.core.exit_file import ExitReport, parse_exit_file
 from adapter.core.variables import ID_NOT_LEARNT
 
@@ -120,12 +121,12 @@ exit {_BEGUN}"""
 def read_receipt(completed: CompletedCommand) -> tuple[Receipt, CompletedCommand]:
     """Return how the try stands, and the submit command's own answer (without the receipt's mark)."""
     if completed.exit_code == _ANSWERED:
-        answer, _, code = completed.stdout.rpartition("\nreceipt ")
-        if code.strip().isdigit():
-            own = type(completed)(
-                command=completed.command, exit_code=int(code), stdout=answer, stderr=completed.stderr
-            )
-            return Receipt(Handover.ANSWERED, int(code)), own
+        answer, _, text = completed.stdout.rpartition("\nreceipt ")
+        code = checked.exit_code(text)
+        if code is None:  # there is an answer, and it cannot be read: as good as none
+            return Receipt(Handover.INTERRUPTED, None), completed
+        own = type(completed)(command=completed.command, exit_code=code, stdout=answer, stderr=completed.stderr)
+        return Receipt(Handover.ANSWERED, code), own
     handover = _HANDOVERS.get(completed.exit_code, Handover.UNWRITABLE)
     return Receipt(handover, None), completed
 
@@ -136,17 +137,26 @@ _HANDOVERS = {_BEGUN: Handover.BEGUN, _INTERRUPTED: Handover.INTERRUPTED, _NEVER
 def probe_step(jobs: Sequence[Job]) -> str:
     """Return the shell text that prints, for each of *jobs*, who runs in its directory and its exit file, if there.
 
-    ``@N``, then ``by ID``, then the exit file's lines. The id is only asked for where it may be another than we know.
+    ``@N``, then ``by ID``, then the beginning of the exit file, with ``=`` before each line: whatever a job wrote
+    there, it says nothing about another job. The id is only asked for where it may be another than we know.
     """
     lines = [_PROBE]
     for number, job in enumerate(jobs):
         directory = shlex.quote(job.directory or "")
         if job.job_id is None or job.submit_try > 1:
             lines.append(
-                f"if [ -h {directory}/job_id ]; then echo @{number}; echo by $(readlink {directory}/job_id); fi"
+                f"if [ -h {directory}/job_id ]; then echo @{number}; readlink {directory}/job_id | {_marked('by ')}; fi"
             )
-        lines.append(f"if [ -f {directory}/exit ]; then echo @{number}; cat {directory}/exit; fi")
+        show = f"{{ head -c {MOST_EXIT_FILE_BYTES} {directory}/exit; echo; }} | {_marked('=')}"
+        lines.append(f"if [ -f {directory}/exit ]; then echo @{number}; {show}; fi")
     return "\n".join(lines)
+
+
+MOST_EXIT_FILE_BYTES = 16384
+
+
+def _marked(mark: str) -> str:
+    return f"LC_ALL=C sed 's/^/{mark}/'"  # in the C locale every byte is a letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +172,15 @@ def read_probe(stdout: str, jobs: Sequence[Job]) -> dict[str, Probe]:
     probes: dict[str, Probe] = {}
     for block in re.split(r"^@", stdout, flags=re.MULTILINE)[1:]:
         number, _, text = block.partition("\n")
-        if not number.strip().isdigit() or int(number) >= len(jobs):
+        index = checked.whole(number)
+        if index is None or index >= len(jobs):
             continue
-        key = jobs[int(number)].key
-        by = re.match(r"by (\S+)$", text.strip())
+        key = jobs[index].key
         earlier = probes.get(key, Probe())
-        job_id = by[1] if by and by[1] != ID_NOT_LEARNT else earlier.job_id
-        probes[key] = Probe(job_id, None if by else parse_exit_file(text))
+        told = [line.removeprefix("by ") for line in checked.lines(text) if line.startswith("by ")]
+        job_id = checked.job_id(told[0]) if len(told) == 1 and told[0] != ID_NOT_LEARNT else None
+        wrote = "".join(f"{line[1:]}\n" for line in checked.lines(text) if line.startswith("="))
+        probes[key] = Probe(job_id or earlier.job_id, parse_exit_file(wrote) or earlier.report)
     return probes
 
 

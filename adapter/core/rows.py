@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+from adapter.core import checked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jmespath.parser import ParsedResult
 
 Row = dict[str, str | None]
+
+MOST_LINE_LETTERS = 1 << 14
+"""In a line: patterns are tried at each letter, so the time that they take may grow with the square of its length."""
+MOST_RECORD_LETTERS = 1 << 18
+_DECODER = checked.decoder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +57,15 @@ class Lines:
         return frozenset(self.pattern.groupindex)
 
     def read(self, text: str) -> Rows | None:
-        """Every line that the pattern does not fit is unreadable; empty ones are nothing."""
-        lines = [line for line in text.splitlines() if line.strip()]
-        matches = [(line, self.pattern.search(line)) for line in lines]
-        return Rows(
-            rows=tuple(match.groupdict() for _, match in matches if match),
-            unreadable=tuple(line for line, match in matches if match is None),
-        )
+        """Empty lines are nothing. One that the pattern does not fit, or whose id can be no id, is unreadable."""
+        rows, unreadable = [], []
+        for line in _written(text):
+            match = self.pattern.search(line) if len(line) <= MOST_LINE_LETTERS else None
+            if match and _is_about_a_job(row := match.groupdict()):
+                rows.append(row)
+            else:
+                unreadable.append(line)
+        return Rows(rows=tuple(rows), unreadable=tuple(unreadable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +87,28 @@ class Records:
         """
         starts = [match.start() for match in self.begin.finditer(text)]
         if not starts:
-            return Rows(unreadable=tuple(line for line in text.splitlines() if line.strip()))
+            return Rows(unreadable=tuple(_written(text)))
         pieces = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
         rows, unreadable = [], []
         for piece in pieces:
-            row = {name: _first_group(pattern, piece) for name, pattern in self.fields.items()}
-            if row.get("job_id"):
+            row = self._row(piece) if len(piece) <= MOST_RECORD_LETTERS else {}
+            if _is_about_a_job(row):
                 rows.append(row)
             else:
                 unreadable.append(piece.strip())
         return Rows(rows=tuple(rows), unreadable=tuple(unreadable))
+
+    def _row(self, piece: str) -> Row:
+        return {name: _first_group(pattern, piece) for name, pattern in self.fields.items()}
+
+
+def _written(text: str) -> list[str]:
+    """Return the lines of *text* that hold something."""
+    return [line for line in checked.lines(text) if line.strip()]
+
+
+def _is_about_a_job(row: Row) -> bool:
+    return checked.job_id(row.get("job_id")) is not None
 
 
 def _first_group(pattern: re.Pattern[str], text: str) -> str | None:
@@ -128,10 +149,10 @@ class JsonRows:
         rows, unreadable = [], noise
         for entry in entries:
             row = {name: _text(_search(expression, entry)) for name, expression in self.fields.items()}
-            if row.get("job_id") is not None:
+            if _is_about_a_job(row):
                 rows.append(row)
             else:
-                unreadable.append(json.dumps(entry))
+                unreadable.append(checked.json_dump(entry))
         following = _text(_search(self.next, whole)) if self.next else None
         return Rows(rows=tuple(rows), unreadable=tuple(unreadable), next=following or None)
 
@@ -148,11 +169,12 @@ def _documents(text: str) -> tuple[list[Any], list[str]] | None:
     ``None`` if one of them breaks off or is damaged: what it would have said is not known.
     """
     try:
-        return [json.loads(text)], []
+        return [_DECODER.decode(text)], []
     except ValueError:
         pass
+    except RecursionError:
+        return None
     documents, noise = [], []
-    decoder = json.JSONDecoder()
     at = 0
     while at < len(text):
         end = text.find("\n", at) + 1 or len(text)
@@ -160,7 +182,9 @@ def _documents(text: str) -> tuple[list[Any], list[str]] | None:
         if line.startswith(("{", "[")):
             start = at + text[at:end].index(line[0])
             try:
-                document, stop = decoder.raw_decode(text, start)
+                document, stop = _DECODER.raw_decode(text, start)
+            except RecursionError:
+                return None
             except json.JSONDecodeError as error:
                 if text[start + 1 : error.pos].strip():
                     return None
@@ -177,8 +201,8 @@ def _documents(text: str) -> tuple[list[Any], list[str]] | None:
 def _search(expression: ParsedResult, value: Any) -> Any:
     try:
         return expression.search(value)
-    except (JMESPathError, ValueError, TypeError):  # a function asked for a text and got a number
-        return None
+    except (JMESPathError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        return None  # a function asked for a text and got a number, say
 
 
 def _text(value: Any) -> str | None:
@@ -190,8 +214,8 @@ def _text(value: Any) -> str | None:
         case float() if value.is_integer():
             return str(int(value))
         case str() | int() | float():
-            return str(value)
-    return json.dumps(value)
+            return checked.storable(str(value))
+    return checked.json_dump(value)
 
 
 def grammar_from(spec: Mapping[str, Any]) -> Grammar | None:

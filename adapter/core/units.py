@@ -40,7 +40,16 @@ def parse_bytes(text: str | float) -> int:
         raise ValueError(f"{text!r} is not an amount of memory; write KiB, MiB, GiB or TiB")
     base = 1000 if match["byte"] and not match["binary"] else 1024
     scale = base ** _POWERS[match["power"].lower()] if match["power"] else 1
-    return math.ceil(float(match["number"]) * scale)
+    return _counted(float(match["number"]) * scale, text, "an amount of memory")
+
+
+def _counted(amount: float, text: object, what: str) -> int:
+    if not 0 <= amount < _MOST:
+        raise ValueError(f"{str(text)[:40]!r} is not {what}: it is below zero, or too large to be meant")
+    return math.ceil(amount)
+
+
+_MOST = 2.0**63  # what the machines that it is meant for count with
 
 
 def parse_seconds(text: str | float) -> int:
@@ -57,14 +66,16 @@ def parse_seconds(text: str | float) -> int:
     """
     stripped = str(text).strip()
     if clock := _CLOCK.match(stripped):
-        part = {name: int(value or 0) for name, value in clock.groupdict().items()}
-        return ((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60 + part["seconds"]
+        part = {name: float(value or 0) for name, value in clock.groupdict().items()}
+        seconds = ((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60 + part["seconds"]
+        return _counted(seconds, text, "a length of time")
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
         raise ValueError(f"{text!r} has no unit of time; write {stripped}s, {stripped}m or {stripped}h")
     spans = list(_SPAN.finditer(stripped))
     if spans and not _SPAN.sub("", stripped).strip():
         try:
-            return math.ceil(sum(float(span["number"]) * _SECONDS[span["unit"].lower()] for span in spans))
+            seconds = sum(float(span["number"]) * _SECONDS[span["unit"].lower()] for span in spans)
+            return _counted(seconds, text, "a length of time")
         except KeyError:
             pass
     raise ValueError(f"{text!r} is not a length of time; write it like 90m, 1h30m, 1-12:00:00 or 36:00:00")
@@ -93,7 +104,7 @@ def format_bytes(count: int | None) -> str:
 
 def format_seconds(seconds: float | None) -> str:
     """Return *seconds* for a person: ``7s``, ``3m 20s``, ``2h 05m``, ``1d 12h``; ``-`` for ``None``."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return "-"
     total = max(0, int(seconds))
     if total < 60:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from adapter.core import checked
 
+if TYPE_CHECKING:
     from adapter.core.specs import WatchSpec
 
+_ENDS = re.compile(r"(?<=.)\W", re.DOTALL)  # where the id of an array may end within that of an element
 GATHER_S = 0.2  # what is told right after the first line belongs to it
 
 
@@ -24,7 +25,7 @@ class Told:
 
     def is_about(self, job_id: str) -> bool:
         """Whether *job_id* was named, or the array that it is an element of."""
-        return any(job_id == told or re.match(rf"{re.escape(told)}\W", job_id) for told in self.job_ids)
+        return job_id in self.job_ids or any(job_id[: mark.start()] in self.job_ids for mark in _ENDS.finditer(job_id))
 
 
 def watch_script(command: str, nonce: str, *, most_s: float) -> str:
@@ -54,7 +55,7 @@ exit 0
 
 def read_watch(spec: WatchSpec, nonce: str, stdout: str) -> Told:
     """Return what the script of :func:`watch_script` printed."""
-    match = re.search(rf"^{nonce} ended (\d+)$", stdout, re.MULTILINE)
+    match = re.search(rf"^{nonce} ended ([0-9]{{1,3}})$", stdout, re.MULTILINE)
     text = stdout[: match.start()] if match else stdout
     words = f"exit code {match[1]}: {text.strip() or 'nothing'}" if match else None
     return Told(job_ids_told(spec, text), words)
@@ -63,5 +64,5 @@ def read_watch(spec: WatchSpec, nonce: str, stdout: str) -> Told:
 def job_ids_told(spec: WatchSpec, text: str) -> frozenset[str]:
     """Return the job ids that *text* names; a line that fits nothing is noise."""
     rows = spec.grammar.read(text)
-    named: Iterable[str | None] = (row["job_id"] for row in rows.rows) if rows else ()
+    named = (checked.job_id(row["job_id"]) for row in rows.rows) if rows else ()
     return frozenset(job_id for job_id in named if job_id)

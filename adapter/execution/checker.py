@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from adapter.core import checked
 from adapter.core.frame import frame, unframe
 from adapter.core.template import quote, target_path
 from adapter.core.units import format_bytes
@@ -315,7 +316,7 @@ def workspace_rows(wanted: str, answer: CompletedCommand | None) -> list[Row]:
 
 def space_row(line: str) -> Row:
     """Return the row for the free space that *line* of df(1) tells, in its portable form."""
-    match = re.search(r"\s\d+\s+\d+\s+(\d+)\s+\d+%\s", line)
+    match = re.search(r"\s[0-9]+\s+[0-9]+\s+([0-9]{1,18})\s+[0-9]+%\s", line[:4096])
     if match is None:
         return Row("free space", Health.NOTE, "df does not tell", "look at it by hand")
     free = int(match[1]) * 1024
@@ -332,10 +333,11 @@ def clock_row(trips: Sequence[Heard]) -> Row:
     """Return the row for the target's clock against ours, from the fastest trip: there the middle is surest."""
     best = min(trips, key=lambda trip: trip.took_s)
     said = "".join(best.lines(0)).strip()
-    if not said.isdigit():
+    told = checked.whole(said)
+    if told is None:
         return Row("clock", Health.NOTE, f"date says {said[:40]!r}", "times of jobs may be wrong")
     # date cuts its seconds: on average half of one is missing
-    skew_s = int(said) + 0.5 - (best.began_at + best.took_s / 2)
+    skew_s = told + 0.5 - (best.began_at + best.took_s / 2)
     found = f"{round(skew_s):+d} s against ours (within {0.5 + best.took_s / 2:.1f} s)"
     if abs(skew_s) <= MOST_SKEW_S:
         return Row("clock", Health.OK, found)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter.core.checked import storable
 from adapter.core.job import Element, Job, Usage
 from adapter.core.state import Reason, State
 from adapter.core.task import task_document, task_from
@@ -318,7 +319,7 @@ class Journal:
         """Write down that *what* happened, with *text* for a person; ``job`` is ``None`` for the whole backend."""
         key = (job.run, job.index, job.attempt) if job else (None, None, None)
         with self._transaction():
-            self._db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (at, *key, what, text))
+            self._db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (at, *key, what, storable(text)))
 
     def mark_cleaned(self, jobs: Iterable[Job], at: float, text: str) -> None:
         """Write down that the folders of *jobs* on the target are gone: they have no directory from now on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from adapter.core import checked
 from adapter.core.render import job_values
 from adapter.core.specs import LogSpec
 from adapter.core.template import quote
@@ -42,8 +43,11 @@ class Logs:
         completed = (await self._site.ask([_show_step(place, offset, lines)], 120))[0]
         if completed is None or completed.exit_code != 0:
             raise TransportError(f"cannot read {place}: {_why_not(completed)}")
-        size, _, text = completed.stdout.partition("\n")
-        return text, int(size)
+        first, _, text = completed.stdout.partition("\n")
+        size = checked.whole(first)
+        if size is None:
+            raise TransportError(f"cannot read {place}: its size is told as {first[:40]!r}")
+        return text, size
 
     async def read_bytes(self, job: Job, offsets: Mapping[str, int], *, most: int) -> dict[str, tuple[bytes, int]]:
         """Return for each stream up to *most* bytes from its offset on, and its size; one not there (yet) is left out.
@@ -106,5 +110,9 @@ def _od_step(path: str, offset: int, most: int) -> str:
 def _od_answer(completed: CompletedCommand | None) -> tuple[bytes, int] | None:
     if completed is None or completed.exit_code != 0:
         return None
-    size, _, octets = completed.stdout.partition("\n")
-    return bytes.fromhex(octets), int(size)
+    first, _, octets = completed.stdout.partition("\n")
+    size = checked.whole(first)
+    try:
+        return None if size is None else (bytes.fromhex(octets), size)
+    except ValueError:
+        return None

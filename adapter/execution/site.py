@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from adapter.core import checked
 from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
@@ -90,8 +91,7 @@ class Site:
                 "load it, or give its path under `programs` in the backend file",
                 completed=made,
             )
-        self.workspace = lines[0]
-        machine = {name: float(value) for name, value in (line.split() for line in lines[1:])}
+        self.workspace, machine = _prepared(self.backend, lines)
         capacity = self.backend.limits.capacity
         self.capacity = {name: machine[name] if value is None else value for name, value in capacity.items()}
         if self.backend.programs:
@@ -397,6 +397,26 @@ def _prepare_step(backend: Backend) -> str:
     lines += [f"[ -x {quote(path)} ] || echo missing {quote(path)}" for path in backend.programs.values()]
     lines += [f"command -v {quote(name)} >/dev/null || echo missing {quote(name)}" for name in backend.needs]
     return "\n".join(lines)
+
+
+def _prepared(backend: Backend, lines: Sequence[str]) -> tuple[str, dict[str, float]]:
+    """Return the workspace and what the machine has, as :func:`_prepare_step` printed them.
+
+    Raises:
+        TransportError: the answer is something else.
+    """
+    workspace = lines[0] if lines else ""
+    if not workspace.startswith("/") or not workspace.isprintable():
+        raise TransportError(f"backend {backend.name}: {workspace[:200]!r} is not the path of a workspace")
+    told = {name: checked.number(value) for name, _, value in (line.partition(" ") for line in lines[1:])}
+    machine = {name: amount for name, amount in told.items() if amount}
+    for name, amount in backend.limits.capacity.items():
+        if amount is None and name not in machine:
+            raise TransportError(
+                f"backend {backend.name}: the machine does not say how much {name} it has; "
+                f"write it into `limits.capacity` in the backend file"
+            )
+    return workspace, machine
 
 
 def _chunks(jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from adapter.core import checked
 from adapter.core.frame import commands_in, unframe
 from adapter.core.parse import classify, is_no_answer, parse_job_id, parse_query, parse_tokens
 from adapter.core.receipt import Handover, handed_over, probe_step, read_probe, read_receipt, step_kind
@@ -118,7 +119,8 @@ async def learn(executor: Executor) -> list[Known]:
         chunk = jobs[at : at + _AT_ONCE]
         asked_at = time.time()
         probed, date = await executor.site.ask([probe_step(chunk), "date +%s"], 120)
-        ahead_s = float(date.stdout) + 0.5 - asked_at if date and date.stdout.strip().isdigit() else 0.0
+        told = checked.whole(date.stdout) if date else None
+        ahead_s = 0.0 if told is None else told + 0.5 - asked_at
         probes = read_probe(probed.stdout, chunk) if probed else {}
         for job in chunk:
             report = probes[job.key].report if job.key in probes else None

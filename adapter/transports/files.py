@@ -103,12 +103,12 @@ def unpack_here(archive: IO[bytes], download: Download) -> list[str]:
     """
     with tempfile.TemporaryDirectory(prefix="adapter-") as folder:
         try:
-            with tarfile.open(fileobj=archive) as tar:
+            with tarfile.open(fileobj=archive, mode="r:") as tar:  # ours is never compressed: a bomb would be
                 members = [member for member in tar if not member.isdev()]
                 for member in members:
                     _refuse_escape(member, download)
                 tar.extractall(folder, members, **_FILTER)  # noqa: S202 (each was looked at above)
-        except (tarfile.TarError, OSError) as error:
+        except (tarfile.TarError, OSError, ValueError, OverflowError) as error:  # a NUL in a name; an endless date
             raise TransportError(f"cannot unpack {download.pattern} of {download.folder}: {error}") from error
         return get_here(replace(download, folder=folder))
 

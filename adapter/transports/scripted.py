@@ -78,7 +78,8 @@ class ScriptedTransport:
     def _probe(self, command: str) -> str:
         asked = re.findall(r"^if \[ -f (.+)/exit \]; then echo @(\d+)", command, re.MULTILINE)
         named = ((shlex.split(directory)[0], number) for directory, number in asked)
-        return "".join(f"@{number}\n{self.exit_files[name]}\n" for name, number in named if name in self.exit_files)
+        there = ((number, self.exit_files[name].split("\n")) for name, number in named if name in self.exit_files)
+        return "".join(f"@{number}\n" + "".join(f"={line}\n" for line in lines) for number, lines in there)
 
     def _answer(self, command: str) -> CompletedCommand:
         for pattern, answer in self.rules:

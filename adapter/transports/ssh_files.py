@@ -23,13 +23,14 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import asyncssh
 
+from adapter.core import checked
 from adapter.core.frame import frame, unframe
 from adapter.errors import AuthenticationError, ConnectError, OutcomeUnknown, TransportError
 from adapter.transports.base import Transfer
 from adapter.transports.files import unpack_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from adapter.errors import CompletedCommand
@@ -106,7 +107,7 @@ async def put_files(link: Link, uploads: Sequence[Upload], scratch: str) -> None
     step = _place_step(plan, scratch)
     placed = await _ask(link, step)
     if placed.exit_code == _MISSING:
-        missing = _read_missing(placed.stdout)
+        missing = _read_missing(placed.stdout, plan.contents, link.host)
         keep = await _send(link, [plan.contents[key] for key in missing], missing, scratch)
         placed = await _ask(link, f"{keep}\n{step}")
     if placed.exit_code != 0:
@@ -184,9 +185,13 @@ def _place_step(plan: _Plan, scratch: str) -> str:
     return "\n".join(lines)
 
 
-def _read_missing(stdout: str) -> dict[str, int]:
-    rows = (line.split() for line in stdout.splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2}
+def _read_missing(stdout: str, known: Collection[str], host: str) -> dict[str, int]:
+    """Return how many bytes of what is missing are there already, by names that are *known*."""
+    sizes = {key: checked.whole(size) for key, _, size in (line.partition(" ") for line in stdout.splitlines())}
+    missing = {key: size for key, size in sizes.items() if key in known and size is not None}
+    if len(missing) < len(sizes) or not missing:
+        raise TransportError(f"cannot put files on {host}: it does not say what is missing, but {stdout[:200]!r}")
+    return missing
 
 
 async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], scratch: str) -> str:
@@ -332,7 +337,10 @@ async def get_files(link: Link, downloads: Sequence[Download], scratch: str) -> 
     packed = await _ask(link, _pack_step(downloads, folder))
     if packed.exit_code != 0:
         raise TransportError(f"cannot pack outputs on {link.host}: {packed.words}")
-    sizes = {int(row[0]): int(row[1]) for row in map(str.split, packed.stdout.splitlines()) if len(row) == 2}
+    rows = [tuple(map(checked.whole, line.split())) for line in packed.stdout.splitlines()]
+    sizes = {row[0]: row[1] for row in rows if len(row) == 2 and row[0] is not None and row[1] is not None}
+    if len(sizes) < len(rows) or any(number >= len(downloads) for number in sizes):
+        raise TransportError(f"cannot pack outputs on {link.host}: their sizes are told as {packed.stdout[:200]!r}")
     written: list[list[str]] = [[] for _ in downloads]
     if sizes:
         total = sum(sizes.values())
@@ -390,7 +398,14 @@ async def _read_as_text(link: Link, path: str, local: IO[bytes], size: int, coun
     """Bring a file through the shell, as text: see :func:`_append`."""
     for at in range(0, size, TEXT_BLOCK):
         step = f"tail -c +{at + 1} {shlex.quote(path)} | head -c {min(TEXT_BLOCK, size - at)} | base64"
-        local.write(base64.b64decode((await _ask(link, step)).stdout))
+        length = min(TEXT_BLOCK, size - at)
+        try:
+            block = base64.b64decode((await _ask(link, step)).stdout)
+        except ValueError:
+            block = b""
+        if len(block) != length:
+            raise ConnectError(f"the transfer from {link.host} was interrupted: {len(block)} bytes came of {length}")
+        local.write(block)
         count.add(min(TEXT_BLOCK, size - at))
 
 
@@ -400,6 +415,8 @@ async def _read(sftp: asyncssh.SFTPClient, path: str, local: IO[bytes], size: in
         while at < size:
             blocks = [(each, min(1 << 18, size - each)) for each in range(at, min(size, at + (1 << 22)), 1 << 18)]
             for block in await asyncio.gather(*(file.read(length, start) for start, length in blocks)):
+                if not block:
+                    raise ConnectError(f"the file {path} ends after {at} bytes; it had {size}")
                 local.write(cast("bytes", block))
             at += sum(length for _, length in blocks)
             count.add(sum(length for _, length in blocks))
