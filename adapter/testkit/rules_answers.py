@@ -125,7 +125,7 @@ def endings(subject: Subject) -> Outcome:
 
 def _finals(spec: QuerySpec) -> set[State]:
     """Return the final states that an answer can lead to."""
-    mapped = {state for state, _ in spec.states.values()}
+    mapped = {state for state, _ in spec.states.meanings()}
     mapped |= {parse_state_word(word)[0] for word in spec.exit_codes.values() if word != GONE}
     ends = {state for state in mapped if state.is_final}
     reads_code = spec.grammar is not None and "exit_code" in spec.grammar.names
@@ -392,7 +392,7 @@ def errors(subject: Subject) -> Outcome:
         declared = backend.document.get("errors", {})
         if not backend.errors.get("transient") and "transient" not in declared and not backend.limits.capacity:
             problems.append(f"no words are transient: a hiccup of the scheduler fails jobs{words}")
-        for kind, patterns in backend.errors.items():
+        for kind, patterns in (*backend.errors.items(), *backend.errors_otherwise.items()):
             problems += [problem + words for pattern in patterns for problem in _hidden(backend, kind, pattern)]
     for backend, capture in subject.of("submit", "monitor", "result", "find", "kill"):
         kind = next((capture.expect[key] for key in ("error", "no_answer", "refused") if key in capture.expect), "none")
@@ -502,7 +502,10 @@ def _patterns(backend: Backend) -> Iterator[tuple[str, re.Pattern[str]]]:
         if isinstance(grammar, Records):
             yield f"{key}.record", grammar.begin
             yield from ((f"{key}.fields.{name}", each) for name, each in grammar.fields.items())
-    for kind, each in backend.errors.items():
+    for key in ("states", "reasons"):
+        maps = [getattr(spec, key) for spec in (backend.monitor, backend.result) if spec]
+        yield from ((f"{key}: {one.pattern}", one) for words in maps for one, _ in words.patterns)
+    for kind, each in (*backend.errors.items(), *((f"otherwise.{k}", e) for k, e in backend.errors_otherwise.items())):
         yield from ((f"errors.{kind}[{index}]", one) for index, one in enumerate(each))
     if backend.version_pattern:
         yield "version.pattern", backend.version_pattern
