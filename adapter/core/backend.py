@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapter.core.document import Document, document_from
 from adapter.core.specs import (
@@ -28,9 +29,7 @@ from adapter.core.specs import (
 from adapter.core.task import recorded_resource
 from adapter.core.template import Condition, PlainTemplate, Template
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+ErrorClasses = Mapping[str, tuple[re.Pattern[str], ...]]
 ERROR_CLASSES = ("transient", "limit", "auth", "gone", "permanent")
 CAPABILITIES = ("arrays", "dependencies", "images", "gpu", "usage", "watch")
 
@@ -69,7 +68,8 @@ class Backend:
 
     ``script`` is what is written beside the submit command: text for a shell, or a document for a service. ``images``
     holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
-    is. ``automatic`` says for which tasks this backend is a default, ``None`` for none.
+    is. ``automatic`` says for which tasks this backend is a default, ``None`` for none. ``errors_otherwise`` are the words
+    of sentences that name no cause: asked where none of ``errors`` fits.
     """
 
     name: str
@@ -105,7 +105,8 @@ class Backend:
     functions: Mapping[str, Template] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     automatic: Mapping[str, Any] | None = None
-    errors: Mapping[str, tuple[re.Pattern[str], ...]] = field(default_factory=dict)
+    errors: ErrorClasses = field(default_factory=dict)
+    errors_otherwise: ErrorClasses = field(default_factory=dict)
     version_command: Template | None = None
     version_pattern: re.Pattern[str] | None = None
     overlays: tuple[tuple[str, Mapping[str, Any]], ...] = ()
@@ -165,6 +166,8 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
     }
     directives = document.get("directives", {})
     version, result = document.get("version", {}), document.get("result")
+    errors = dict(document.get("errors", {}))
+    otherwise = errors.pop("otherwise", {})
     logs = document.get("logs", {})
     submit = submit_from(document["submit"])
     options = options_from(directives.get("options", {}))
@@ -211,11 +214,16 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         functions={key: Template(body) for key, body in document.get("functions", {}).items()},
         secrets=document.get("secrets", {}),
         automatic=document.get("automatic"),
-        errors={kind: tuple(map(re.compile, patterns)) for kind, patterns in document.get("errors", {}).items()},
+        errors=_error_classes(errors),
+        errors_otherwise=_error_classes(otherwise),
         version_command=Template(version["command"]) if version else None,
         version_pattern=re.compile(version["pattern"]) if version else None,
         overlays=tuple((entry["version"], entry["use"]) for entry in document.get("when", ())),
     )
+
+
+def _error_classes(classes: Mapping[str, list[str]]) -> ErrorClasses:
+    return {kind: tuple(map(re.compile, patterns)) for kind, patterns in classes.items()}
 
 
 def _with_states(result: Mapping[str, Any], monitor: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import jinja2
 
 from adapter.core import units
 from adapter.core.backend import merge, version_matches
-from adapter.core.check_answers import answer_problems
+from adapter.core.check_answers import answer_problems, pattern_problems
 from adapter.core.check_template import Tried, leaf_problems
 from adapter.core.schema import Finding, KeyPath, dotted, unknown
-from adapter.core.specs import GONE, parse_state_word
+from adapter.core.specs import GONE, parse_state_word, pattern_in
 from adapter.core.state import Reason, State
 from adapter.core.task import RESOURCE_FIELDS, parse_resource
 from adapter.core.template import (
@@ -217,6 +217,8 @@ def _state_map(path: KeyPath, states: Mapping[str, Any]) -> Iterator[Finding]:
         for index, native in enumerate(natives):
             if native is None:
                 continue
+            if (text := pattern_in(str(native))) is not None:
+                yield from pattern_problems((*path, ours, index), text, needed=(), allowed=None)
             if str(native) in homes:
                 sentence = f"{str(native)!r} is mapped twice: to {homes[str(native)]} and to {ours}; keep one"
                 yield Finding(path=(*path, ours, index), message=sentence)

@@ -36,10 +36,17 @@ def answer_problems(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield from pattern_problems(
             ("version", "pattern"), version["pattern"], needed=("version",), allowed={"version"}
         )
-    for kind, texts in (document.get("errors") or {}).items():
-        for index, text in enumerate(texts):
+    errors = dict(document.get("errors") or {})
+    otherwise = errors.pop("otherwise", None) or {}
+    yield from _error_classes(("errors",), errors)
+    yield from _error_classes(("errors", "otherwise"), otherwise)
+
+
+def _error_classes(path: KeyPath, classes: Mapping[str, Any]) -> Iterator[Finding]:
+    for kind, texts in classes.items():
+        for index, text in enumerate(texts or ()):
             if isinstance(text, str):
-                yield from pattern_problems(("errors", kind, index), text, needed=(), allowed=None)
+                yield from pattern_problems((*path, kind, index), text, needed=(), allowed=None)
 
 
 def _submit(spec: Mapping[str, Any], *, is_abstract: bool) -> Iterator[Finding]:

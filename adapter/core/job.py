@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from adapter.core.task import Task
 
 
+TOKEN_START = "adapter-"
+"""How the token of every job begins."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What a job used, ``None`` where nothing could tell: wall and CPU in seconds, memory in bytes."""
@@ -96,7 +100,7 @@ class Job:
     @property
     def token(self) -> str:
         """Our unique mark on it, in letters that every scheduler accepts in a comment, name, label or tag."""
-        return f"adapter-{self.run}-{self.index}-{self.attempt}"
+        return f"{TOKEN_START}{self.run}-{self.index}-{self.attempt}"
 
     @property
     def folder_name(self) -> str:

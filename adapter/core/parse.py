@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 from adapter.core import checked, units
 from adapter.core.exit_file import signal_in
-from adapter.core.job import Usage
+from adapter.core.job import TOKEN_START, Usage
 from adapter.core.rows import JsonRows, Rows
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
-from adapter.errors import AmbiguousJobId, JobIdNotFound
+from adapter.errors import AmbiguousJobId, CompletedCommand, JobIdNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from adapter.core.backend import Backend
     from adapter.core.specs import QuerySpec
-    from adapter.errors import CompletedCommand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +85,15 @@ def _job_ids(pattern: re.Pattern[str] | JsonRows, text: str) -> list[str]:
 
 
 def classify(backend: Backend, completed: CompletedCommand) -> str | None:
-    """Return the error class (``transient``, ...) of what *completed* printed; ``None`` for no known words."""
+    """Return the error class (``transient``, ...) of what *completed* printed; ``None`` for no known words.
+
+    Words that name a cause decide, wherever they stand; only without any, the sentence that is said around every cause.
+    """
     text = completed.stdout + "\n" + completed.stderr
-    for kind, patterns in backend.errors.items():
-        if any(pattern.search(text) for pattern in patterns):
-            return kind
+    for classes in (backend.errors, backend.errors_otherwise):
+        for kind, patterns in classes.items():
+            if any(pattern.search(text) for pattern in patterns):
+                return kind
     return None
 
 
@@ -112,6 +115,27 @@ def parse_query(spec: QuerySpec, backend: Backend, completed: CompletedCommand, 
 def is_no_answer(spec: QuerySpec, backend: Backend, completed: CompletedCommand) -> bool:
     """Whether what *completed* printed on standard error says that the rows, if any, are not to be trusted."""
     return not spec.exit_codes and classify(backend, replace(completed, stdout="")) in {"transient", "auth"}
+
+
+def words_beside(spec: QuerySpec, backend: Backend, answer: Answer, completed: CompletedCommand) -> tuple[str, ...]:
+    """Return what stands beside the rows of *answer*: without rows, any of it may be why there are none.
+
+    These are the unreadable lines, and where jobs are asked about by their ids, the lines of standard error that do not
+    say that a job is gone: an empty answer with words beside it is none.
+    """
+    if spec.exit_codes or not (spec.takes_many or spec.takes_one):
+        return answer.unreadable
+    return (*answer.unreadable, *_unexplained(backend, completed.stderr))
+
+
+def _unexplained(backend: Backend, stderr: str) -> list[str]:
+    """Return the lines of *stderr* that do not say that something is gone."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return [
+        line
+        for line in lines
+        if classify(backend, CompletedCommand(command="", exit_code=0, stdout="", stderr=line)) != "gone"
+    ]
 
 
 def names(line: str, job_id: str) -> bool:
@@ -146,17 +170,49 @@ def parse_rows(spec: QuerySpec, stdout: str) -> Answer | None:
 
 
 def parse_tokens(
-    spec: QuerySpec, backend: Backend, completed: CompletedCommand
+    spec: QuerySpec,
+    backend: Backend,
+    completed: CompletedCommand,
+    *,
+    wanted: Collection[str] = (),
+    noise: Collection[str] = (),
 ) -> tuple[dict[str, str], str | None] | None:
     """Return the job ids by token that ``find`` was told, and the next page; ``None`` if *completed* is no answer.
 
-    A command that failed may have shown only some of the jobs: it is no answer, even with rows.
+    A job that is not found is handed over again, so an answer has to be whole. It is none from a command that failed,
+    even with rows; with words of a class that distrusts them; with nothing but words that nobody can read; and where a
+    row may be among what cannot be read, or the token of one of those *wanted* is cut. *noise* are lines that were seen
+    beside good rows before.
     """
     read = spec.grammar.read(completed.stdout) if spec.grammar else None
-    if read is None or (completed.exit_code != 0 and classify(backend, completed) != "gone"):
+    if read is None or is_no_answer(spec, backend, completed):
+        return None
+    if completed.exit_code != 0 and classify(backend, completed) != "gone":
+        return None
+    unreadable = [line for line in read.unreadable if line not in noise]
+    if not read.rows:
+        said_nothing = not completed.stdout.strip()
+        unreadable += [line for line in _unexplained(backend, completed.stderr) if said_nothing and line not in noise]
+        if unreadable:
+            return None
+    if any(TOKEN_START in line for line in unreadable) or _breaks_off(spec, completed.stdout):
+        return None
+    if any(_is_cut((row.get("token") or "").strip(), wanted) for row in read.rows):
         return None
     found = {(row.get("token") or "").strip(): checked.job_id(row["job_id"]) or "" for row in read.rows}
     return {token: job_id for token, job_id in found.items() if token}, read.next
+
+
+def _breaks_off(spec: QuerySpec, stdout: str) -> bool:
+    """Whether the last line of *stdout* has no end: more may have followed it. JSON says itself where it ends."""
+    return not isinstance(spec.grammar, JsonRows) and bool(stdout.strip()) and not stdout.endswith("\n")
+
+
+def _is_cut(text: str, wanted: Collection[str]) -> bool:
+    """Whether *text* is the beginning of a token: listings cut names that are too long for their column."""
+    if not text.startswith(TOKEN_START) or re.fullmatch(r".*-\d+-\d+", text):
+        return False
+    return any(token.startswith(text) for token in wanted)
 
 
 def _joined(first: Observation, later: Observation) -> Observation:
@@ -169,10 +225,10 @@ def _observation(spec: QuerySpec, groups: Mapping[str, str | None]) -> Observati
     native_state, native_reason, message = (
         (groups.get(name) or "").strip()[:MOST_MESSAGE_LETTERS] for name in ("state", "reason", "message")
     )
-    state, reason = spec.states.get(native_state, (State.UNKNOWN, None))
+    state, reason = spec.states.meaning(native_state) or (State.UNKNOWN, None)
     stuck = False
-    if not state.is_final and native_reason in spec.reasons:
-        state, reason = spec.reasons[native_reason]
+    if not state.is_final and (meaning := spec.reasons.meaning(native_reason)):
+        state, reason = meaning
         stuck = state.is_final
     said = groups.get("exit_code"), groups.get("signal")
     exit_code, signal = decode_exit_code(spec.exit_code_decode, *said)

@@ -14,7 +14,7 @@ from adapter.core.state import Reason, State
 from adapter.core.template import Condition, PlainTemplate, Template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from jmespath.parser import ParsedResult
 
@@ -64,7 +64,38 @@ class SubmitSpec(CommandSpec):
     job_id_inside: str | None = None
 
 
-StateMap = dict[str, tuple[State, Reason | None]]
+Meaning = tuple[State, Reason | None]
+
+
+class StateMap(dict[str, Meaning]):
+    """What a scheduler's words mean: word by word, and then by patterns, ``/.../`` in a backend file, in their order."""
+
+    def __init__(self, ours: Mapping[str, Iterable[object]] | None = None) -> None:
+        """Read what stands under ``states`` or ``reasons``: our words, and the scheduler's that mean them."""
+        named = [(str(native), parse_state_word(word)) for word, natives in (ours or {}).items() for native in natives]
+        super().__init__((native, meaning) for native, meaning in named if pattern_in(native) is None)
+        self.patterns = tuple(
+            (re.compile(text), meaning) for native, meaning in named if (text := pattern_in(native)) is not None
+        )
+
+    def meaning(self, native: str) -> Meaning | None:
+        """Return what *native* means; ``None`` for a word that nobody named."""
+        if native in self:
+            return self[native]
+        return next((meaning for pattern, meaning in self.patterns if pattern.fullmatch(native)), None)
+
+    def meanings(self) -> set[Meaning]:
+        """Return everything that a word here may mean."""
+        return {*self.values(), *(meaning for _, meaning in self.patterns)}
+
+
+def pattern_in(native: str) -> str | None:
+    """Return the pattern in an entry ``/.../`` of ``states`` or ``reasons``; ``None`` for a plain word.
+
+    >>> pattern_in("/PEND.*/"), pattern_in("PEND")
+    ('PEND.*', None)
+    """
+    return native[1:-1] if len(native) > 2 and native[0] == native[-1] == "/" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +109,8 @@ class QuerySpec(CommandSpec):
     """
 
     grammar: Grammar | None = None
-    states: StateMap = field(default_factory=dict)
-    reasons: StateMap = field(default_factory=dict)
+    states: StateMap = field(default_factory=StateMap)
+    reasons: StateMap = field(default_factory=StateMap)
     exit_codes: dict[int, str] = field(default_factory=dict)
     exit_code_decode: str = "plain"
     exit_code_reasons: dict[int, Reason] = field(default_factory=dict)
@@ -167,8 +198,8 @@ def query_from(spec: Mapping[str, Any]) -> QuerySpec:
     return QuerySpec(
         **_common(spec),
         grammar=grammar_from(spec),
-        states=_state_map(spec.get("states", {})),
-        reasons=_state_map(spec.get("reasons", {})),
+        states=StateMap(spec.get("states")),
+        reasons=StateMap(spec.get("reasons")),
         exit_codes={int(code): word for code, word in spec.get("exit_codes", {}).items()},
         exit_code_decode=decoding.get("decode", "plain"),
         exit_code_reasons={int(code): Reason(word) for code, word in decoding.get("reasons", {}).items()},
@@ -204,10 +235,6 @@ def parse_state_word(word: str) -> tuple[State, Reason | None]:
     """
     state, _, reason = word.partition("/")
     return State(state), Reason(reason) if reason else None
-
-
-def _state_map(states: Mapping[str, list[str]]) -> StateMap:
-    return {str(native): parse_state_word(ours) for ours, natives in states.items() for native in natives}
 
 
 def log_from(spec: str | Mapping[str, Any]) -> Template | LogSpec:

@@ -11,7 +11,16 @@ from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
 from adapter.core.lifecycle import Evidence
-from adapter.core.parse import Answer, Observation, classify, is_no_answer, names, parse_query, parse_tokens
+from adapter.core.parse import (
+    Answer,
+    Observation,
+    classify,
+    is_no_answer,
+    names,
+    parse_query,
+    parse_tokens,
+    words_beside,
+)
 from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
 from adapter.core.render import function_text, render_command, render_job
 from adapter.core.rows import json_text
@@ -157,7 +166,9 @@ class Site:
         """Return the job ids by token in *completed* and the pages after it; ``None`` if one of them is no answer."""
         found: dict[str, str] = {}
         for _ in range(MOST_PAGES):
-            page = parse_tokens(spec, self.backend, completed) if completed else None
+            if completed is None:
+                return None
+            page = parse_tokens(spec, self.backend, completed, wanted=_tokens(jobs), noise=self._noise)
             if page is None:
                 return None
             found.update(page[0])
@@ -187,7 +198,7 @@ class Site:
         for chunk, step in zip(chunks, answers, strict=False):
             answer, trusted = await self._read(spec, chunk, step.completed)
             trusted = trusted and answer is not None
-            doubtful = self._doubtful_lines(answer) if answer else ()
+            doubtful = self._doubtful_lines(answer, step.completed) if answer and step.completed else ()
             for job in chunk:
                 seen = answer.observations.get(job.job_id or "") if answer else None
                 report = probes[job.key].report if job.key in probes else None
@@ -219,15 +230,16 @@ class Site:
             trusted = trusted and page_trusted
         return answer, False
 
-    def _doubtful_lines(self, answer: Answer) -> tuple[str, ...]:
-        """Return the unreadable lines of *answer*, if there is no row beside them and they were never seen beside one.
+    def _doubtful_lines(self, answer: Answer, completed: CompletedCommand) -> tuple[str, ...]:
+        """Return what stands in *answer* instead of rows, if it was never seen beside any.
 
-        Those may be the rows of jobs, written in a form that nobody expected; the others are noise.
+        It may be the rows of jobs, written in a form that nobody expected, or why there are none; the rest is noise.
         """
+        said = words_beside(self.backend.monitor, self.backend, answer, completed)
         if answer.observations:
-            self._noise.update(answer.unreadable)
+            self._noise.update(said)
             return ()
-        return tuple(line for line in answer.unreadable if line not in self._noise)
+        return tuple(line for line in said if line not in self._noise)
 
     def _may_be_there(self, job: Job, doubtful: Sequence[str], completed: CompletedCommand | None) -> bool:
         """Whether one of the *doubtful* lines may be the row of *job*.

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from adapter.core.parse import classify
 from adapter.core.state import Reason, State
 from adapter.core.template import quote
 from adapter.core.units import format_bytes
@@ -122,7 +123,7 @@ async def kill_again(context: Context, jobs: list[Job]) -> str | None:
     """To kill a job that has ended, and to ask about it, is harmless."""
     site, job = context.executor.site, jobs[0]
     refusal = (await site.kill([job]))[job.key]
-    if refusal is not None:
+    if refusal is not None and classify(context.executor.backend, refusal) != "gone":
         return f"the kill command said: {refusal.words or refusal.exit_code}"
     poll = await site.poll([job])
     if poll.problem is not None:

@@ -110,6 +110,13 @@ def poll(backend: Backend, answer: CompletedCommand, ids: Sequence[str]) -> dict
     return {job.job_id or "": polled.evidence[job.key] for job in jobs}
 
 
+def look(backend: Backend, answer: CompletedCommand, tokens: Sequence[str]) -> tuple[dict[str, str], bool]:
+    """Return what the executor takes from *answer* to its find command: ids by token, and whether there is no other."""
+    jobs = asked_jobs(tokens, are_tokens=True)
+    came, is_complete = asyncio.run(_site(backend, answer).find(jobs))
+    return {job.token: came[job.key] for job in jobs if job.key in came}, is_complete
+
+
 def results(backend: Backend, answer: CompletedCommand, ids: Sequence[str]) -> dict[str, Observation]:
     """Return what the executor takes from *answer* to its result command, by job id."""
     jobs = asked_jobs(ids)
@@ -275,13 +282,12 @@ def _job(job_id: str, expected: Mapping[str, Any], seen: Observation | None, *, 
 def _find(backend: Backend, capture: Capture) -> list[str]:
     if backend.find is None:
         return ["the backend has no `find`"]
-    jobs = asked_jobs(capture.asked, are_tokens=True)
-    came, is_complete = asyncio.run(_site(backend, capture.completed).find(jobs))
+    came, is_complete = look(backend, capture.completed, capture.asked)
     expected = capture.expect.get("found", {})
     found = [
-        _differs(job.token, expected.get(job.token), came.get(job.key))
-        for job in jobs
-        if expected.get(job.token) != came.get(job.key)
+        _differs(token, expected.get(token), came.get(token))
+        for token in capture.asked
+        if expected.get(token) != came.get(token)
     ]
     if "no_answer" in capture.expect and is_complete:
         found.append("expected no answer, came a good one")
@@ -295,7 +301,8 @@ def _kill(backend: Backend, capture: Capture) -> list[str]:
         return wrong
     jobs = asked_jobs(capture.asked)
     said = asyncio.run(_site(backend, capture.completed).kill(jobs))
-    refused = [answer for answer in said.values() if answer is not None]
+    # A job that is gone needs no kill: the capture calls it done. The poller looks whether that is true.
+    refused = [answer for answer in said.values() if answer is not None and classify(backend, answer) != "gone"]
     came = f"refused: {_class(classify(backend, refused[0]))}" if refused else "done"
     expected = "done" if "done" in capture.expect else f"refused: {_class(capture.expect['refused'])}"
     return [] if came == expected else [f"kill: expected {expected}, came {came}"]

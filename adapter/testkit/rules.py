@@ -48,6 +48,7 @@ RULES: dict[str, Rule] = {
     "finished ids": rules_answers.finished_ids,
     "kill of a finished job": rules_answers.kill_finished,
     "find": rules_answers.find,
+    "find answers": rules_answers.find_answers,
 }
 """Every rule about a backend that could be loaded, by its name."""
 

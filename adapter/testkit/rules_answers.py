@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from adapter.core.job import TOKEN_START
 from adapter.core.lifecycle import Patience, advance
 from adapter.core.parse import classify, parse_job_id, parse_query
 from adapter.core.pattern import can_take_for_ever
@@ -16,7 +17,7 @@ from adapter.core.rows import JsonRows, Lines, Records
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import State
 from adapter.errors import CompletedCommand, OutputError
-from adapter.testkit.replay import asked_jobs, poll, replay
+from adapter.testkit.replay import asked_jobs, look, poll, replay
 from adapter.testkit.rules_render import exit_file
 from adapter.testkit.subject import OK, failed, not_applicable, outcome_of
 
@@ -125,7 +126,7 @@ def endings(subject: Subject) -> Outcome:
 
 def _finals(spec: QuerySpec) -> set[State]:
     """Return the final states that an answer can lead to."""
-    mapped = {state for state, _ in spec.states.values()}
+    mapped = {state for state, _ in spec.states.meanings()}
     mapped |= {parse_state_word(word)[0] for word in spec.exit_codes.values() if word != GONE}
     ends = {state for state in mapped if state.is_final}
     reads_code = spec.grammar is not None and "exit_code" in spec.grammar.names
@@ -360,13 +361,57 @@ def find(subject: Subject) -> Outcome:
     ]
     for backend, capture in shown:
         quoted = "".join(f"note: {row}\n" for row in _misleading_finds(backend, capture))
-        noisy = [quoted + capture.stdout, f"{capture.stdout.rstrip()}\n{quoted}"] if quoted and not problems else []
-        problems += [
-            f"{capture.file}, with a line beside it that quotes one of its lines: {wrong[0]}"
-            for text in noisy
-            if (wrong := replay(backend, replace(capture, version=None, stdout=text)))
-        ]
+        for text in [quoted + capture.stdout, f"{capture.stdout.rstrip()}\n{quoted}"] if quoted and not problems else []:
+            came, _ = look(backend, replace(capture.completed, stdout=text), capture.asked)
+            problems += [
+                f"{capture.file}, with a line beside it that quotes one of its lines: {token} is taken for {job_id}"
+                for token, job_id in came.items()
+                if job_id != capture.expect["found"].get(token)
+            ]
     return outcome_of(problems)
+
+
+def find_answers(subject: Subject) -> Outcome:
+    """What find cannot read is no answer: a job that is not found is handed over again."""
+    shown = [(backend, capture) for backend, capture in subject.of("find") if capture.expect.get("found")]
+    if not shown:
+        return not_applicable("no find capture shows a job")
+    problems = []
+    for backend, capture in shown:
+        for what, answer in _hostile_finds(capture):
+            came, is_complete = look(backend, answer, capture.asked)
+            lost = [token for token in capture.expect["found"] if token not in came]
+            if is_complete and lost:
+                problems.append(f"{capture.file}: {what} is taken for a good answer in which {lost[0]} is not there")
+        others = re.sub(rf"{TOKEN_START}[\w-]+", "nightly", capture.stdout)
+        came, is_complete = look(backend, replace(capture.completed, stdout=others), capture.asked)
+        if came or not (is_complete or _is_named_by_us(backend)):
+            problems.append(f"{capture.file}: the jobs of others alone are no good answer; let the pattern read every row")
+    return outcome_of(list(dict.fromkeys(problems)))
+
+
+def _is_named_by_us(backend: Backend) -> bool:
+    """Whether a job's id is our token: then no other job fits."""
+    return isinstance(backend.submit.job_id, re.Pattern) and TOKEN_START in backend.submit.job_id.pattern
+
+
+def _hostile_finds(capture: Capture) -> Iterator[tuple[str, CompletedCommand]]:
+    """What may come instead of the answer in *capture*, with the exit code 0."""
+    completed = replace(capture.completed, exit_code=0, stderr="")
+    lines = capture.stdout.rstrip("\n").splitlines(keepends=True)
+    for what, text in _INSTEAD.items():
+        yield what, replace(completed, stdout=text)
+        yield f"{what} on standard error", replace(completed, stdout="", stderr=text)
+    yield "an answer that breaks off", replace(completed, stdout="".join(lines)[: -len(lines[-1].strip()) // 2 or None])
+    other = "".join(f"JOB<{re.sub(r'[^A-Za-z0-9-]+', '> <', line.strip())}>\n" for line in lines)
+    yield "another form of rows", replace(completed, stdout=other)
+
+
+_INSTEAD = {
+    "an error text": "internal failure: the listing is not to be had at this time\n",
+    "a page of HTML": "<!DOCTYPE html>\n<html><head><title>Sign in</title></head>\n<body>Please sign in.</body></html>\n",
+    "a sentence in another language": "Die Auftragsliste ist zur Zeit nicht verf\u00fcgbar.\n",
+}
 
 
 def _misleading_finds(backend: Backend, capture: Capture) -> list[str]:
@@ -392,7 +437,7 @@ def errors(subject: Subject) -> Outcome:
         declared = backend.document.get("errors", {})
         if not backend.errors.get("transient") and "transient" not in declared and not backend.limits.capacity:
             problems.append(f"no words are transient: a hiccup of the scheduler fails jobs{words}")
-        for kind, patterns in backend.errors.items():
+        for kind, patterns in (*backend.errors.items(), *backend.errors_otherwise.items()):
             problems += [problem + words for pattern in patterns for problem in _hidden(backend, kind, pattern)]
     for backend, capture in subject.of("submit", "monitor", "result", "find", "kill"):
         kind = next((capture.expect[key] for key in ("error", "no_answer", "refused") if key in capture.expect), "none")
@@ -502,7 +547,10 @@ def _patterns(backend: Backend) -> Iterator[tuple[str, re.Pattern[str]]]:
         if isinstance(grammar, Records):
             yield f"{key}.record", grammar.begin
             yield from ((f"{key}.fields.{name}", each) for name, each in grammar.fields.items())
-    for kind, each in backend.errors.items():
+    for key in ("states", "reasons"):
+        maps = [getattr(spec, key) for spec in (backend.monitor, backend.result) if spec]
+        yield from ((f"{key}: {one.pattern}", one) for words in maps for one, _ in words.patterns)
+    for kind, each in (*backend.errors.items(), *((f"otherwise.{k}", e) for k, e in backend.errors_otherwise.items())):
         yield from ((f"errors.{kind}[{index}]", one) for index, one in enumerate(each))
     if backend.version_pattern:
         yield "version.pattern", backend.version_pattern

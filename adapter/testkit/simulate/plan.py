@@ -140,7 +140,7 @@ class _Maker:
             "prefix": self._backend.directive_prefix,
             "after": self._after(),
             "array": self._array(),
-            "stuck": (State.FAILED, Reason.DEPENDENCY) in self._backend.monitor.reasons.values(),
+            "stuck": (State.FAILED, Reason.DEPENDENCY) in self._backend.monitor.reasons.meanings(),
         }
         return Plan(tuple(self._recorder.programs), data, self._notes)
 
@@ -372,7 +372,7 @@ class _Maker:
         if kind == "any":
             yield None, None, {}
         elif kind == "unknown":
-            yield from ((word, (State.UNKNOWN, None), {}) for word in _UNHEARD if word not in spec.states)
+            yield from ((word, (State.UNKNOWN, None), {}) for word in _UNHEARD if not spec.states.meaning(word))
         else:
             for number, meaning in enumerate(_MEANS[kind]):
                 words = (word for word, means in spec.states.items() if means == meaning)

@@ -1,0 +1,82 @@
+"""What real schedulers answer, and what each answer means: every entry of the data files beside this one."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from adapter.config.load import load_backend
+from adapter.core.parse import classify
+from adapter.core.state import State
+from adapter.errors import CompletedCommand
+from adapter.testkit.replay import Player, asked_jobs, poll, results, verdict
+from adapter.execution.site import Site
+
+if TYPE_CHECKING:
+    from adapter.core.backend import Backend
+    from adapter.core.parse import Observation
+
+FILES = sorted(Path(__file__).parent.glob("*.yaml"))
+CASES = [case for file in FILES for case in yaml.safe_load(file.read_text(encoding="utf-8"))]
+
+
+@cache
+def backend_of(name: str) -> Backend:
+    return load_backend(name).backend
+
+
+def answer_of(case: dict[str, Any]) -> CompletedCommand:
+    return CompletedCommand(
+        command=case["action"],
+        exit_code=case.get("exit_code", 1),
+        stdout=case.get("stdout", ""),
+        stderr=case.get("stderr", ""),
+    )
+
+
+def readings_of(case: dict[str, Any], seen: Observation | None) -> set[str]:
+    """Return the names of what *seen* means: ``failed``, and ``failed/REASON`` where there is one."""
+    if seen is None:
+        return {"nothing"}
+    state, reason = (seen.state, seen.reason) if seen.stuck else verdict(seen, by_result=case["action"] == "result")
+    mark = "stuck:" if seen.stuck else ""
+    if state is State.KILLED:
+        return {f"{mark}killed"}
+    return {f"{mark}{state}/{reason}"} if reason in REASONS_THAT_MATTER else {f"{mark}{state}"}
+
+
+REASONS_THAT_MATTER = {
+    "time_limit", "out_of_memory", "dependency", "node_failure", "launch_failure", "system", "preempted", "image",
+}  # fmt: skip
+
+
+def came_from(case: dict[str, Any]) -> tuple[set[str], Observation | None]:
+    backend, answer = backend_of(case["backend"]), answer_of(case)
+    match case["action"]:
+        case "submit" | "words":
+            return {classify(backend, answer) or "none"}, None
+        case "kill":
+            site = Site(backend, Player(answer))
+            (said,) = asyncio.run(site.kill(asked_jobs([case["asked"]]))).values()
+            if said is not None and classify(backend, said) == "gone":
+                said = None  # done, if the next poll agrees
+            return {"done" if said is None else classify(backend, said) or "none"}, None
+        case "monitor":
+            seen = poll(backend, answer, [case["asked"]])[case["asked"]].observation
+        case _:
+            seen = results(backend, answer, [case["asked"]]).get(case["asked"])
+    return readings_of(case, seen), seen
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_an_answer_of_a_real_scheduler_is_read_as_what_it_means(case: dict[str, Any]) -> None:
+    came, seen = came_from(case)
+    assert came & set(case["means"])
+    if "exit" in case:
+        assert seen is not None
+        assert (seen.exit_code, seen.signal) == (case["exit"], case.get("signal"))
