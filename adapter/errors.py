@@ -101,6 +101,10 @@ class BackendNotFound(ConfigError):
     """No backend of that name on the search path."""
 
 
+class NotTrusted(ConfigError):
+    """A backend file of the current folder that its user has not allowed, or that has changed since."""
+
+
 class SchemaError(ConfigError):
     """The document does not have the form that the format asks for."""
 
