@@ -5,6 +5,7 @@
     AdapterError                         expected: the CLI prints it without a traceback and exits with ``exit_code``
     ├── ConfigError                 2    a file is wrong: every problem with file, line and column, all at once
     │   ├── BackendNotFound
+    │   ├── NotTrusted
     │   ├── SchemaError
     │   ├── TemplateError
     │   ├── PatternError

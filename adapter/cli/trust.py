@@ -43,8 +43,9 @@ def trust(names: tuple[str, ...], revoke: bool, as_json: bool) -> None:
         else:
             click.echo(table([["STATE", "FILE"], *([state, printable(file)] for state, file in rows)]))
         return
-    wanted = {path: digest for name in names for path, digest in (_allowed_at(name) if revoke else _files(name))}
-    for path, digest in wanted.items():
+    found = (one for name in names for one in (_allowed_at(name) if revoke else _files(name)))
+    wanted = {path: (digest, shown) for path, digest, shown in found}
+    for path, (digest, _) in wanted.items():
         if revoke:
             records.revoke(path)
         else:
@@ -52,12 +53,12 @@ def trust(names: tuple[str, ...], revoke: bool, as_json: bool) -> None:
     if as_json:
         click.echo(to_json([{"file": str(path), "state": "revoked" if revoke else "trusted"} for path in wanted]))
         return
-    for path in wanted:
-        click.echo(f"{'revoked' if revoke else 'trusted'} {printable(str(path))}")
+    for _, shown in wanted.values():
+        click.echo(f"{'revoked' if revoke else 'trusted'} {printable(shown)}")
 
 
-def _files(name: str) -> Iterator[tuple[Path, str]]:
-    """Yield the files that *name* stands for, each with the hash of what is in it."""
+def _files(name: str) -> Iterator[tuple[Path, str, str]]:
+    """Yield the files that *name* stands for: path, hash of what is in it, and how people see it."""
     from adapter.config.document import read_file
     from adapter.config.load import load_merged
     from adapter.config.search import is_path
@@ -66,7 +67,7 @@ def _files(name: str) -> Iterator[tuple[Path, str]]:
 
     if is_path(name):
         try:
-            yield absolute(Path(name)), fingerprint(read_file(Path(name).expanduser(), name))
+            yield absolute(Path(name)), fingerprint(read_file(Path(name).expanduser(), name)), name
         except OSError as error:
             raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
         return
@@ -74,10 +75,10 @@ def _files(name: str) -> Iterator[tuple[Path, str]]:
     if not layers:
         raise ConfigError(f"backend {name!r} needs no file of the current folder: it may be used as it is")
     for layer in layers:
-        yield absolute(Path(str(layer.found.place))), layer.digest
+        yield absolute(Path(str(layer.found.place))), layer.digest, layer.found.shown
 
 
-def _allowed_at(name: str) -> Iterator[tuple[Path, str]]:
+def _allowed_at(name: str) -> Iterator[tuple[Path, str, str]]:
     """Yield what is allowed of the files that *name* stands for, which need not be there any more."""
     from adapter.config.search import candidates, is_path
     from adapter.config.trust import absolute, everything_allowed
@@ -88,7 +89,7 @@ def _allowed_at(name: str) -> Iterator[tuple[Path, str]]:
     found = [one for one in everything_allowed() if one.path in paths]
     if not found:
         raise ConfigError(f"nothing is allowed for {name!r}; `adapter trust` lists what is")
-    yield from ((one.path, one.digest) for one in found)
+    yield from ((one.path, one.digest, str(one.path)) for one in found)
 
 
 def _known() -> Iterator[tuple[str, str]]:
