@@ -36,25 +36,28 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 
-def connect(
+def connect(  # noqa: PLR0913 (each may be left out)
     backend: Backend | str,
     *,
     transport: Transport | None = None,
     journal: Journal | str | Path | None = None,
     on_event: Callable[[Event], None] | None = None,
     on_transfer: Callable[[Transfer], None] | None = None,
+    trust: bool = False,
 ) -> Executor:
     """Return an executor for *backend* (itself, its name, or a path), to be used with ``async with``.
 
     ``None`` for *transport* means the one that the backend's ``connection`` asks for; ``None`` for *journal* means the
     one that the command ``adapter`` uses, so that both see the same runs. ``on_event`` hears what happens;
     ``on_transfer`` how far large files are on their way, several times a second, if the transport is not your own.
+    A backend file of the current folder must have been allowed by ``adapter trust``; *trust* takes it as it is.
 
     Raises:
+        NotTrusted: a backend file of the current folder was not allowed.
         ConfigError: the backend file is wrong, or there is none of that name.
         JournalError: the journal cannot be opened.
     """
-    loaded = backend if isinstance(backend, Backend) else load_backend(backend).backend
+    loaded = backend if isinstance(backend, Backend) else load_backend(backend, trust=trust).backend
     if not isinstance(journal, Journal):
         journal = Journal.open(journal or state_dir() / "journal.sqlite")
     transport = transport or transport_for(loaded.connection, on_transfer=on_transfer)

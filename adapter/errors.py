@@ -5,6 +5,7 @@
     AdapterError                         expected: the CLI prints it without a traceback and exits with ``exit_code``
     ├── ConfigError                 2    a file is wrong: every problem with file, line and column, all at once
     │   ├── BackendNotFound
+    │   ├── NotTrusted
     │   ├── SchemaError
     │   ├── TemplateError
     │   ├── PatternError
@@ -100,6 +101,10 @@ class ConfigError(AdapterError):
 
 class BackendNotFound(ConfigError):
     """No backend of that name on the search path."""
+
+
+class NotTrusted(ConfigError):
+    """A backend file of the current folder that its user has not allowed, or that has changed since."""
 
 
 class SchemaError(ConfigError):

@@ -62,8 +62,9 @@ def list_command(images: bool, as_json: bool) -> None:
     for entry in entries:
         summary = entry.error and f"WRONG: {entry.error}"
         summary = summary or entry.summary + (" (only to extend)" if entry.abstract else "")
+        summary = summary if entry.trusted else f"NOT TRUSTED: {summary}"
         can = " ".join(_capabilities(entry)) or "-"
-        rows.append([entry.name, _proof(entry) or "-", can, printable(summary), entry.file])
+        rows.append([printable(cell) for cell in (entry.name, _proof(entry) or "-", can, summary, entry.file)])
     click.echo(table(rows))
 
 
@@ -92,10 +93,13 @@ def show(name: str, as_json: bool) -> None:
       adapter backends show local
       adapter backends show ./cluster.yaml --json
     """
+    from adapter.cli.open import tell_untrusted
     from adapter.cli.text import as_yaml, to_json
     from adapter.config.load import load_merged
 
-    document = load_merged(name).document
+    merged = load_merged(name)
+    tell_untrusted(merged.provenance)
+    document = merged.document
     click.echo(to_json(document) if as_json else as_yaml(document).rstrip("\n"))
 
 
@@ -110,15 +114,20 @@ def explain(name: str, as_json: bool) -> None:
       adapter backends explain cluster
       adapter backends explain cluster | grep limits
     """
-    from adapter.cli.text import table, to_json
+    from adapter.cli.open import tell_untrusted
+    from adapter.cli.text import printable, table, to_json
     from adapter.config.load import load_merged
 
-    leaves = load_merged(name).explain()
+    merged = load_merged(name)
+    tell_untrusted(merged.provenance)
+    leaves = merged.explain()
     if as_json:
         click.echo(to_json([leaf._asdict() for leaf in leaves]))
         return
     rows = [["KEY", "VALUE", "SET IN"]]
-    click.echo(table(rows + [[leaf.path, _short(leaf.value), f"{leaf.file}:{leaf.line}"] for leaf in leaves]))
+    click.echo(
+        table(rows + [[leaf.path, printable(_short(leaf.value)), f"{leaf.file}:{leaf.line}"] for leaf in leaves])
+    )
 
 
 @backends.command()
@@ -142,6 +151,7 @@ def new(name: str, like: str | None, to: Path | None) -> None:
     """
     from adapter.cli.skeleton import CAPTURE, skeleton, skeleton_like
     from adapter.config.load import load_merged
+    from adapter.config.trust import absolute, allow, fingerprint
 
     _check_name(name)
     file = to or Path(".adapter") / f"{name}.yaml"
@@ -156,8 +166,10 @@ def new(name: str, like: str | None, to: Path | None) -> None:
     _write_new(files)
     for written in files:
         click.echo(f"wrote {written}")
-    shown = str(file) if to else name
-    click.echo(f"next: adapter validate {file}; adapter test {shown}; adapter check {shown} --quick")
+    if to is None:
+        allow(absolute(file), fingerprint(files[file].encode()))  # who made it need not be asked
+    shown, trust = (str(file), "") if to else (name, f" adapter trust {name};")
+    click.echo(f"next: adapter validate {file}; adapter test {shown};{trust} adapter check {shown} --quick")
     click.echo(f"an editor completes and checks it by its first line; the schema is {form}", err=True)
 
 

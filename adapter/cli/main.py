@@ -35,6 +35,7 @@ COMMANDS = {
     "check": ("check", "Prove a backend on its live site: small real jobs."),
     "record": ("record", "Keep a live scheduler's answers as captures."),
     "simulate": ("simulate", "A fake of a scheduler, made from its backend file."),
+    "trust": ("trust", "Allow backend files of the current folder."),
     "backends": ("backends", "List, show, explain and begin backends."),
     "links": ("link", "List and close shared SSH connections."),
     "config": ("config", "Your own configuration file."),
@@ -138,13 +139,15 @@ def _guarded(invoke: Any) -> int:
 
 
 def _explained(error: AdapterError) -> int:
+    from adapter.cli.text import printable
+
     if is_debugging():
         _traceback()
     if isinstance(error, ConfigError) and len(error.problems) > 1:
         click.echo(f"adapter: {len(error.problems)} problems", err=True)
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
     else:
-        click.echo(f"adapter: {error}", err=True)
+        click.echo(f"adapter: {printable(str(error))}", err=True)
     return error.exit_code
 
 

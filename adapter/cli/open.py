@@ -13,10 +13,11 @@ from adapter.cli.text import printable
 from adapter.config.load import automatic_backends, load_backend
 from adapter.config.secrets import read_secrets
 from adapter.config.settings import links_dir, load_settings, state_dir
+from adapter.config.trust import untrusted
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.schema import unknown
 from adapter.environment import user_environment
-from adapter.errors import ConfigError, JournalError
+from adapter.errors import ConfigError, JournalError, NotTrusted
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
 from adapter.transports import transport_for
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from adapter.config.load import Provenance
     from adapter.core.job import Job
     from adapter.execution.book import Event
     from adapter.execution.journal import RunRecord
@@ -77,13 +79,17 @@ def _can_be_used(probe: str) -> bool:
     return done.returncode == 0
 
 
-def open_backend(name: str, sets: Sequence[tuple[str, str]] = ()) -> Backend:
-    """Return the backend *name* with its ``values`` changed by *sets*.
+def open_backend(name: str, sets: Sequence[tuple[str, str]] = (), *, to_read: bool = False) -> Backend:
+    """Return the backend *name* with its ``values`` changed by *sets*; *to_read*: nothing of it will be executed.
 
     Raises:
+        NotTrusted: it is to be used, and a file of the current folder was not allowed; or such a file hides another.
         ConfigError: there is none, a file is wrong, or it has no such value.
     """
-    backend = load_backend(name).backend
+    loaded = load_backend(name, trust=to_read)
+    if to_read:
+        tell_untrusted(loaded.provenance, hiding_is_wrong=True)
+    backend = loaded.backend
     if not sets:
         return backend
     for key, _ in sets:
@@ -92,6 +98,19 @@ def open_backend(name: str, sets: Sequence[tuple[str, str]] = ()) -> Backend:
     values = {key: _typed(text, backend.values[key]) for key, text in sets}
     document = merge(backend.document, {"values": values})
     return backend_from(document, name=backend.name, lineage=backend.lineage)
+
+
+def tell_untrusted(provenance: Provenance, *, hiding_is_wrong: bool = False) -> None:
+    """Say which files of the current folder were read and may not be used yet.
+
+    Raises:
+        NotTrusted: one stands before another file of that name, and *hiding_is_wrong*.
+    """
+    found = untrusted(provenance.layers)
+    if hiding_is_wrong and any(one.hides for one in found):
+        raise NotTrusted([one.problem() for one in found])
+    for one in found:
+        click.echo(f"adapter: {printable(str(one.problem()))}", err=True)
 
 
 def _typed(text: str, before: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -77,11 +78,15 @@ PAIR = Pair()
 
 
 def complete_backend(_ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
-    """Return the backends whose name begins with *start*; nothing where that cannot be told."""
+    """Return the backends whose name begins with *start*; nothing where that cannot be told.
+
+    A name of characters that mean something to a shell is left out: the shell puts what it is given on its line.
+    """
     try:
         from adapter.config.load import list_backends
 
-        return [entry.name for entry in list_backends() if entry.name.startswith(start) and not entry.abstract]
+        names = [entry.name for entry in list_backends() if not entry.abstract]
+        return [name for name in names if name.startswith(start) and re.fullmatch(r"\w[\w.@+-]*", name)]
     except Exception:  # noqa: BLE001 (a key was pressed: no place for a message)
         return []
 

@@ -41,7 +41,7 @@ def render(
 
     tasks, _ = tasks_and_name(files, command_words(), options)
     name, why = choose_backend(on, has_image=any(map(has_image, tasks)))
-    backend = open_backend(name, sets)
+    backend = open_backend(name, sets, to_read=True)
     tasks = [with_workdir(each, backend) for each in tasks]
     refuse_images(backend, tasks)
     if on is None:

@@ -40,8 +40,10 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
         shown = [{"file": file, "ok": not found, "problems": [asdict(one) for one in found]} for file, found in checked]
         click.echo(to_json(shown))
     else:
+        from adapter.cli.text import printable
+
         for file, found in checked:
-            click.echo("\n".join(map(str, found)) if found else f"{file}: ok")
+            click.echo(printable("\n".join(map(str, found)) if found else f"{file}: ok"))
     return _WRONG if any(found for _, found in checked) else 0
 
 
@@ -73,13 +75,13 @@ def problems_of(file: str) -> list[Problem]:
 
 
 def _is_task_file(file: str) -> bool:
-    from adapter.config.document import parse
+    from adapter.config.document import MOST_BYTES, parse, read_file
     from adapter.errors import ConfigError
 
     if file.endswith((".jsonl", ".ndjson")):
         return True
     try:
-        data = parse(Path(file).read_bytes(), file).data
+        data = parse(read_file(Path(file), file, most=MOST_BYTES), file).data
     except (ConfigError, OSError):
         return False
     if not isinstance(data, dict):

@@ -7,8 +7,11 @@ Keys are always texts, as in JSON (``exit_codes: {0: running}``).
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,12 +21,15 @@ from adapter.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from importlib.resources.abc import Traversable
 
     from adapter.core.schema import Finding
 
-MOST_BYTES = 50_000_000
+MOST_BYTES = 50_000_000  # of a file of tasks, which may hold a hundred thousand of them
+MOST_FILE_BYTES = 1 << 20  # of any other file: the largest that comes with this package has 30 kB
 _MOST_DEPTH = 100
 _SPARE_COPIES = 10_000  # values that aliases may add to a file beyond ten times what is written in it
+_MOST_COPIES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,44 @@ def _ink(text: str, mark: Mark) -> Iterator[int]:
         index += 1
 
 
+def read_file(place: Traversable, shown: str, *, most: int = MOST_FILE_BYTES, pipe: bool = False) -> bytes:
+    """Return what is in the regular file *place*, which *shown* names in messages; nothing else is opened.
+
+    A folder that somebody else wrote may hold a pipe (to open it waits for ever), a device, or a file without end.
+    With *pipe*, its user named a pipe on purpose. ``/dev/null`` is an empty file.
+
+    Raises:
+        ConfigError: it is no regular file, or larger than *most* bytes.
+        OSError: it cannot be opened or read.
+    """
+    if isinstance(place, Path):
+        if str(place) == os.devnull:
+            return b""
+        _refuse_irregular(place.stat().st_mode, shown, pipe=pipe)
+        descriptor = os.open(place, os.O_RDONLY | os.O_NOCTTY | (0 if pipe else os.O_NONBLOCK))
+        with os.fdopen(descriptor, "rb") as file:
+            _refuse_irregular(os.fstat(descriptor).st_mode, shown, pipe=pipe)  # it may be another one by now
+            content = file.read(most + 1)
+    else:
+        with place.open("rb") as inside:
+            content = inside.read(most + 1)
+    _refuse_size(len(content), shown, most)
+    return content
+
+
+def _refuse_irregular(mode: int, shown: str, *, pipe: bool) -> None:
+    if stat.S_ISDIR(mode):
+        raise ConfigError([Problem(message="is a folder, not a file", file=shown)])
+    if not (stat.S_ISREG(mode) or (pipe and stat.S_ISFIFO(mode))):
+        raise ConfigError([Problem(message="is not a regular file (a pipe, a socket or a device)", file=shown)])
+
+
+def _refuse_size(size: int, shown: str, most: int) -> None:
+    if size > most:
+        shown_most = f"{most // 10**6} MB" if most >= 10**7 else f"{most >> 20} MiB"
+        raise ConfigError([Problem(message=f"the file is larger than {shown_most}", file=shown)])
+
+
 def parse(content: bytes | str, file: str) -> Document:
     """Return the document in *content*; *file* is how its problems name it.
 
@@ -182,8 +226,7 @@ def parse_json_line(line: str, file: str, number: int) -> Document:
 
 
 def _decoded(content: bytes, file: str) -> str:
-    if len(content) > MOST_BYTES:
-        raise ConfigError([Problem(message=f"the file is larger than {MOST_BYTES // 10**6} MB", file=file)])
+    _refuse_size(len(content), file, MOST_BYTES)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -304,10 +347,13 @@ class _Reader:
         if id(node) in self._above:
             raise _problem("an alias contains itself", node.start_mark, self._file)
         if id(node) in self._seen:
-            self._copies += 1
-            if self._copies > _SPARE_COPIES + 10 * len(self._seen):
-                raise _problem("aliases make this file too large", node.start_mark, self._file)
+            self._count_copies(1 + len(node.value) // 100 if isinstance(node, yaml.ScalarNode) else 1, node)
         self._seen.add(id(node))
+
+    def _count_copies(self, count: int, node: yaml.Node) -> None:
+        self._copies += count
+        if self._copies > min(_SPARE_COPIES + 10 * len(self._seen), _MOST_COPIES):
+            raise _problem("aliases make this file too large", node.start_mark, self._file)
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         construct = _SCALARS.get(node.tag)
@@ -343,9 +389,11 @@ class _Reader:
                 line = entries[name][0].start_mark.line + 1
                 raise _problem(f"duplicate key {name!r}; it stands in line {line} already", key.start_mark, self._file)
             entries[name] = (key, value)
+        maps = [entries]
         for below in merged:
             self._guard(below)
             self._above.add(id(below))
-            entries = {**self._entries(below), **entries}
+            maps.append(self._entries(below))
             self._above.discard(id(below))
-        return entries
+            self._count_copies(len(maps[-1]), below)
+        return {name: pair for each in reversed(maps) for name, pair in each.items()}

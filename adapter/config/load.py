@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.config import search
-from adapter.config.document import Document, parse
+from adapter.config.document import Document, parse, read_file
 from adapter.config.search import Found
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.check import problems_in
@@ -17,7 +18,7 @@ from adapter.core.schema import Finding, KeyPath, dotted, form_findings, without
 from adapter.errors import ConfigError, PatternError, Problem, SchemaError, TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _OWN_KEYS = frozenset(
     {"format", "name", "extends", "abstract", "automatic", "proof"}
@@ -37,7 +38,8 @@ class Leaf(NamedTuple):
 class BackendEntry(NamedTuple):
     """One backend on the search path; ``error`` is its first problem, ``None`` if it has none.
 
-    ``backend`` is ``None`` for one that is wrong, or only there to be extended.
+    ``backend`` is ``None`` for one that is wrong, or only there to be extended; one that is not ``trusted`` may be read
+    and not used.
     """
 
     name: str
@@ -46,6 +48,7 @@ class BackendEntry(NamedTuple):
     abstract: bool
     error: str | None
     backend: Backend | None = None
+    trusted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Layer:
 
     document: Document
     data: Mapping[str, Any]
+    found: Found
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +114,21 @@ class LoadedBackend:
 
 
 def load_backend(
-    name_or_path: str, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+    name_or_path: str, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None, trust: bool = False
 ) -> LoadedBackend:
     """Return the backend of that name on the search path, or in that file.
 
-    ``None`` for *environ* and *cwd* means this process's own.
+    ``None`` for *environ* and *cwd* means this process's own. Files that were found in the current folder must have
+    been allowed by ``adapter trust``; with *trust*, they are taken as they are.
 
     Raises:
         BackendNotFound: there is none of that name; the message names the nearest, and where was looked.
+        NotTrusted: a file of the current folder was not allowed, or has changed since.
         ConfigError: a file is wrong, or the backend is only there to be extended.
     """
     merged = load_merged(name_or_path, environ=environ, cwd=cwd)
+    if not trust:
+        _refuse_untrusted(merged.provenance, environ, cwd)
     if merged.document.get("abstract"):
         finding = Finding(
             path=("abstract",), message=f"backend {merged.name!r} is abstract: write one that extends it, and use that"
@@ -127,6 +136,18 @@ def load_backend(
         raise SchemaError([merged.provenance.problem(finding)])
     backend = backend_from(merged.document, name=merged.name, lineage=merged.lineage)
     return LoadedBackend(backend, merged.provenance)
+
+
+def _is_trusted(layers: Iterable[Layer], environ: Mapping[str, str] | None, cwd: Path | None) -> bool:
+    from adapter.config.trust import untrusted  # noqa: PLC0415 (it needs the settings, which need our schema)
+
+    return not untrusted(layers, environ, cwd)
+
+
+def _refuse_untrusted(provenance: Provenance, environ: Mapping[str, str] | None, cwd: Path | None) -> None:
+    from adapter.config.trust import refuse_untrusted  # noqa: PLC0415 (it needs the settings, which need our schema)
+
+    refuse_untrusted(provenance.layers, environ, cwd)
 
 
 def load_merged(
@@ -166,14 +187,27 @@ def list_backends(*, environ: Mapping[str, str] | None = None, cwd: Path | None 
 
 
 def automatic_backends(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> list[Backend]:
-    """Return the backends that may be chosen where nobody names one, the one to try first in front."""
+    """Return the backends that may be chosen where nobody names one, the one to try first in front.
+
+    Raises:
+        NotTrusted: a file of the current folder that was not allowed wants to be one of them.
+    """
     first: dict[str, Found] = {}
     for found in search.every_file(environ, cwd):
         first.setdefault(found.stem, found)
-    mentioned = [name for name, found in first.items() if b"automatic" in found.place.read_bytes()]
-    loaded = [load_backend(name, environ=environ, cwd=cwd).backend for name in mentioned]
-    marked = [backend for backend in loaded if backend.automatic]
-    return sorted(marked, key=lambda backend: ((backend.automatic or {})["rank"], backend.name))
+    mentioned = [name for name, found in first.items() if b"automatic" in _content(found)]
+    loaded = [load_backend(name, environ=environ, cwd=cwd, trust=True) for name in mentioned]
+    marked = [one for one in loaded if one.backend.automatic]
+    for one in marked:
+        _refuse_untrusted(one.provenance, environ, cwd)
+    return sorted((one.backend for one in marked), key=lambda one: ((one.automatic or {})["rank"], one.name))
+
+
+def _content(found: Found) -> bytes:
+    try:
+        return read_file(found.place, found.shown)
+    except OSError as error:
+        raise ConfigError([Problem(message=f"cannot be read: {error.strerror}", file=found.shown)]) from error
 
 
 def _entry(name: str, found: Found, environ: Mapping[str, str] | None, cwd: Path | None) -> BackendEntry:
@@ -184,7 +218,8 @@ def _entry(name: str, found: Found, environ: Mapping[str, str] | None, cwd: Path
     backend = None
     if reading.merged and not reading.problems and not is_abstract:
         backend = backend_from(document, name=reading.merged.name, lineage=reading.merged.lineage)
-    return BackendEntry(name, document.get("summary", ""), found.shown, is_abstract, error, backend)
+    trusted = _is_trusted(reading.layers.values(), environ, cwd)
+    return BackendEntry(name, document.get("summary", ""), found.shown, is_abstract, error, backend, trusted)
 
 
 @functools.cache
@@ -234,10 +269,11 @@ def _read(found: Found, environ: Mapping[str, str] | None, cwd: Path | None) -> 
 
 def _add(reading: _Reading, found: Found, chain: tuple[Found, ...]) -> None:
     """Read *found* and, before it, what it extends. A file that two others extend counts once, where it comes first."""
-    document = _opened(reading, found)
-    if document is None:
+    opened = _opened(reading, found)
+    if opened is None:
         reading.is_partial = True
         return
+    document, digest = opened
     findings = form_findings(without_nulls(document.data), schema_part("backend", "file"))
     reading.refused += [finding.path for finding in findings if not finding.missing]
     _tell(reading, document, findings)
@@ -246,16 +282,16 @@ def _add(reading: _Reading, found: Found, chain: tuple[Found, ...]) -> None:
     reading.names.append(str(data.get("name") or found.stem))
     for path, parent in _parents(data):
         _extend(reading, (*chain, found), document, path, parent)
-    reading.layers.setdefault(_key(found), Layer(document, data))
+    reading.layers.setdefault(_key(found), Layer(document, data, found, digest))
 
 
-def _opened(reading: _Reading, found: Found) -> Document | None:
+def _opened(reading: _Reading, found: Found) -> tuple[Document, str] | None:
+    """Return what is in *found* and the hash of exactly that."""
     try:
-        return with_words(parse(found.place.read_bytes(), found.shown), _MAPPED_WORDS)
+        content = _content(found)
+        return with_words(parse(content, found.shown), _MAPPED_WORDS), hashlib.sha256(content).hexdigest()
     except ConfigError as error:
         reading.problems += error.problems
-    except OSError as error:
-        reading.problems.append(Problem(message=f"cannot be read: {error.strerror}", file=found.shown))
     reading.kinds.add("form")
     return None
 
@@ -296,7 +332,9 @@ def _find_parent(reading: _Reading, child: Found, document: Document, name: str)
     if search.is_path(name):
         beside = child.place.parent / name if isinstance(child.place, Path) else None
         shown = str(PurePosixPath(child.shown).parent / name)
-        return Found(shown, beside) if beside is not None and beside.is_file() else None
+        if beside is None or not beside.exists():
+            return None
+        return Found(shown, beside, child.guarded or search.is_guarded(beside, reading.environ, reading.cwd))
     options = search.candidates(name, reading.environ, reading.cwd)
     if name in (child.stem, document.data.get("name")):
         keys = [_key(one) for one in options]

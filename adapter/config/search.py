@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from adapter.core.schema import nearest
-from adapter.errors import BackendNotFound
+from adapter.errors import BackendNotFound, ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,10 +24,15 @@ ENTRY_POINT_GROUP = "scheduler_adapter.backends"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A backend file: how it is shown to people, and where it can be read."""
+    """A backend file: how it is shown to people, and where it can be read.
+
+    ``guarded``: which file this is depends on the current folder, so it may be anybody's; it is only used once its
+    user has allowed what is in it (:mod:`adapter.config.trust`).
+    """
 
     shown: str
     place: Traversable
+    guarded: bool = False
 
     @property
     def stem(self) -> str:
@@ -56,9 +61,9 @@ def search_path(environ: Mapping[str, str] | None = None, cwd: Path | None = Non
     here = Path.cwd() if cwd is None else cwd
     given = [Path(entry).expanduser() for entry in environ.get("ADAPTER_PATH", "").split(":") if entry]
     folders = [
-        Found(".adapter", here / ".adapter"),
-        *(Found(str(folder), here / folder) for folder in given),
-        *(Found(str(folder), folder) for folder in _own_folders()),
+        Found(".adapter", here / ".adapter", guarded=True),
+        *(Found(str(folder), here / folder, guarded=not folder.is_absolute()) for folder in given),
+        *(Found(str(folder), here / folder, guarded=not folder.is_absolute()) for folder in _own_folders()),
         *_installed(),
         Found(str(shipped("templates")), shipped("templates")),
     ]
@@ -86,9 +91,13 @@ def files_in(folder: Found) -> Iterator[Found]:
     """Return the backend files in *folder*, by name."""
     if not folder.place.is_dir():
         return
-    for place in sorted(folder.place.iterdir(), key=lambda item: item.name):
+    try:
+        places = sorted(folder.place.iterdir(), key=lambda item: item.name)
+    except OSError as error:
+        raise ConfigError([Problem(message=f"cannot be read: {error.strerror}", file=folder.shown)]) from error
+    for place in places:
         if place.name.endswith(ENDINGS) and not place.name.startswith("."):
-            yield Found(f"{folder.shown}/{place.name}", place)
+            yield Found(f"{folder.shown}/{place.name}", place, folder.guarded)
 
 
 def every_file(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Iterator[Found]:
@@ -97,12 +106,18 @@ def every_file(environ: Mapping[str, str] | None = None, cwd: Path | None = None
         yield from files_in(folder)
 
 
+def is_guarded(place: Path, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> bool:
+    """Whether *place* lies in a folder whose files are guarded."""
+    folders = [folder.place for folder in search_path(environ, cwd) if folder.guarded]
+    return any(place.resolve().is_relative_to(each.resolve()) for each in folders if isinstance(each, Path))
+
+
 def candidates(name: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> list[Found]:
     """Return every file that *name* could mean, the one that counts first; ``.yaml`` wins over ``.yml``."""
     here = Path.cwd() if cwd is None else cwd
     if is_path(name):
         place = here / Path(name).expanduser()
-        return [Found(name, place)] if place.is_file() else []
+        return [Found(name, place)] if place.exists() else []
     return [found for found in every_file(environ, cwd) if found.stem == name]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
 
+_MOST_BYTES = 1 << 20
 COMMAND_TIMEOUT_S = 60  # a password manager may ask its owner something
 
 
@@ -46,7 +47,8 @@ def _text(source: Mapping[str, str]) -> str:
             raise LookupError(f"the environment variable {source['env']} is not set")
         return os.environ[source["env"]]
     if "file" in source:
-        return Path(source["file"]).expanduser().read_text(encoding="utf-8")
+        with Path(source["file"]).expanduser().open("rb") as file:  # a pipe is a way to hand a password over
+            return file.read(_MOST_BYTES).decode()
     done = subprocess.run(  # the owner of the backend file wrote it
         ["/bin/sh", "-c", source["command"]],
         stdout=subprocess.PIPE, check=True, timeout=COMMAND_TIMEOUT_S, env=user_environment(),

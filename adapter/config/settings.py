@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from adapter.config.document import parse
+from adapter.config.document import parse, read_file
 from adapter.config.load import schema
+from adapter.config.search import is_path
 from adapter.core.schema import form_findings, without_nulls
 from adapter.errors import ConfigError, Problem, SchemaError
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 INITIAL_TEXT = """\
 # What you want everywhere. Remove a # to set something.
 
-# The backend used where none is named: a name (see `adapter backends list`), or the path of a file.
+# The backend used where none is named: a name (see `adapter backends list`), or the path of a
+# file as it is seen from the folder of this one.
 # default_backend: local
 
 # Where the journal is kept. It must be a disk of this machine, not one that many machines share.
@@ -53,7 +55,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     environ = os.environ if environ is None else environ
     file = config_file(environ)
     try:
-        content = file.read_bytes()
+        content = read_file(file, str(file))
     except FileNotFoundError as error:
         if environ.get("ADAPTER_CONFIG"):
             problem = Problem(message="there is no such file; $ADAPTER_CONFIG names it", file=str(file))
@@ -68,9 +70,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if findings:
         raise SchemaError([document.problem(finding) for finding in findings])
     state = document.data.get("state_dir")
+    backend = document.data.get("default_backend")
+    if backend is not None and is_path(backend):  # never a file of whatever folder is the current one
+        backend = str(file.parent.absolute() / Path(backend).expanduser())
     return Settings(
         file=file,
-        default_backend=document.data.get("default_backend"),
+        default_backend=backend,
         state_dir=None if state is None else file.parent / Path(state).expanduser(),
     )
 

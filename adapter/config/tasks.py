@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from adapter.config.document import Document, parse, parse_json_line
+from adapter.config.document import MOST_BYTES, Document, parse, parse_json_line, read_file
 from adapter.config.load import Shape, schema, with_words
 from adapter.config.local_paths import same_file
 from adapter.core.check_task import documents_in, filled, task_problems_in
@@ -106,7 +106,8 @@ def _content(source: str | Path | TextIO, here: Path) -> tuple[bytes | str, str,
         return source.read(), str(getattr(source, "name", "<stream>")), here
     place = here / Path(source).expanduser()
     try:
-        return place.read_bytes(), str(source), place.parent
+        content = read_file(place, str(source), most=MOST_BYTES, pipe=place.is_relative_to("/dev"))  # <(command)
+        return content, str(source), place.parent
     except OSError as error:
         raise ConfigError([Problem(message=f"cannot be read: {error.strerror}", file=str(source))]) from error
 

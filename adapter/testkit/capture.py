@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter.config.document import parse
+from adapter.config.document import parse, read_file
 from adapter.config.load import schema, with_words
 from adapter.config.search import ENDINGS, shipped
 from adapter.core.schema import Finding, form_findings, without, without_echoes
@@ -174,10 +174,10 @@ def find_captures(name: str, lineage: Sequence[str], provenance: Provenance, ext
 def _read(found: Found, place: Traversable, *, inherited_from: str | None) -> None:
     captures = []
     for entry in sorted(place.iterdir(), key=lambda one: one.name):
-        if not entry.name.endswith(ENDINGS) or entry.name.startswith(".") or not entry.is_file():
+        if not entry.name.endswith(ENDINGS) or entry.name.startswith(".") or entry.is_dir():
             continue
         try:
-            captures.append(parse_capture(entry.read_bytes(), str(entry)))
+            captures.append(parse_capture(read_file(entry, str(entry)), str(entry)))
         except ConfigError as error:
             found.problems += error.problems
         except OSError as error:

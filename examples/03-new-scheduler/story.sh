@@ -53,6 +53,8 @@ expect 2 adapter validate broken.yaml
 step "3. The right one. In .adapter, or in ~/.config/adapter/backends, it is found by its name."
 expect 0 adapter validate miniq.yaml
 expect 0 mv miniq.yaml .adapter/
+expect 2 adapter run --on miniq -- true
+expect 0 adapter trust miniq
 expect 0 adapter backends list
 
 step "4. What comes from this file, and what from the base for batch schedulers?"

@@ -16,6 +16,7 @@ from adapter.config.load import load_backend, load_merged, validate_file
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADAPTER_STATE", str(tmp_path / "state"))
     return tmp_path
 
 

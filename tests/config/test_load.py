@@ -51,7 +51,7 @@ def put(folder: Path, name: str, text: str) -> None:
 def test_maps_are_merged_lists_replaced_and_null_removes(tmp_path: Path) -> None:
     put(tmp_path / ".adapter", "base.yaml", COMPLETE + "needs: [a, b]\nvalues: {x: 1, y: 2}\nlogs: {stdout: a}\n")
     put(tmp_path / ".adapter", "mine.yaml", "format: 1\nextends: base\nneeds: [c]\nvalues: {y: 3}\nlogs: null\n")
-    document = load_backend("mine", cwd=tmp_path, environ={}).backend.document
+    document = load_backend("mine", cwd=tmp_path, environ={}, trust=True).backend.document
     assert document["needs"] == ["c"]
     assert document["values"] == {"x": 1, "y": 3}
     assert "logs" not in document
@@ -60,7 +60,7 @@ def test_maps_are_merged_lists_replaced_and_null_removes(tmp_path: Path) -> None
 def test_every_value_is_traced_to_the_line_that_set_it(tmp_path: Path) -> None:
     put(tmp_path / ".adapter", "base.yaml", COMPLETE + "values: {x: 1, y: 2}\n")
     put(tmp_path / ".adapter", "mine.yaml", "format: 1\nextends: base\nvalues:\n  y: 3\n")
-    leaves = {leaf.path: leaf[1:] for leaf in load_backend("mine", cwd=tmp_path, environ={}).explain()}
+    leaves = {leaf.path: leaf[1:] for leaf in load_backend("mine", cwd=tmp_path, environ={}, trust=True).explain()}
     assert leaves["values.x"] == (1, ".adapter/base.yaml", 7)
     assert leaves["values.y"] == (3, ".adapter/mine.yaml", 4)
     assert leaves["submit.command"] == ("give {{ script }}", ".adapter/base.yaml", 4)
@@ -69,7 +69,7 @@ def test_every_value_is_traced_to_the_line_that_set_it(tmp_path: Path) -> None:
 def test_the_nearer_folder_wins_and_may_extend_the_one_it_hides(tmp_path: Path) -> None:
     put(tmp_path / "site", "batch.yaml", COMPLETE + "summary: the site's\nneeds: [a]\n")
     put(tmp_path / ".adapter", "batch.yaml", "format: 1\nextends: batch\nsummary: mine\n")
-    loaded = load_backend("batch", cwd=tmp_path, environ={"ADAPTER_PATH": str(tmp_path / "site")})
+    loaded = load_backend("batch", cwd=tmp_path, environ={"ADAPTER_PATH": str(tmp_path / "site")}, trust=True)
     assert loaded.backend.summary == "mine"
     assert loaded.backend.needs == ("a",)
     assert loaded.backend.lineage == ("batch",)

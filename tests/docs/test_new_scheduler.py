@@ -29,12 +29,15 @@ def follow(folder: Path) -> Path:
     file = folder / ".adapter" / "spooler.yaml"
     file.write_text(block("yaml spooler"), encoding="utf-8")
     (folder / CAPTURE).write_text(block("yaml capture"), encoding="utf-8")
+    trusted = CliRunner().invoke(cli, ["trust", "spooler"])
+    assert trusted.output == "trusted .adapter/spooler.yaml\n"
     return file
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADAPTER_STATE", str(tmp_path / "state"))
     return follow(tmp_path)
 
 

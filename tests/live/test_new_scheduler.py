@@ -44,6 +44,7 @@ def test_the_file_of_the_page_passes_the_quick_check_on_the_live_scheduler(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADAPTER_STATE", environment["ADAPTER_STATE"])
     follow(tmp_path)
     command = [sys.executable, "-m", "adapter", "check", "spooler", "--quick", "--json"]
     began = time.monotonic()

@@ -40,6 +40,7 @@ class Shell:
     @property
     def environ(self) -> dict[str, str]:
         own = {"HOME": str(self.folder), "ADAPTER_STATE": str(self.folder / "state"), "TERM": "dumb"}
+        own["ADAPTER_PATH"] = str(self.folder / "backends")
         return {key: value for key, value in os.environ.items() if not key.startswith("ADAPTER")} | own
 
     def argv(self, *words: str) -> list[str]:
@@ -84,7 +85,6 @@ def shell_for(site: SshSite, folder: Path, wire: Wire, user: str, **connection: 
     options = [f"HostName 127.0.0.1\n  Port {wire.port}\n  HostKeyAlias target\n  User {user}"]
     options += [f"IdentityFile {site.key}", "IdentityAgent none", f"UserKnownHostsFile {site.known_hosts}"]
     (folder / "config").write_text("Host wired\n  " + "\n  ".join(options) + "\n")
-    (folder / ".adapter").mkdir()
     backend = {
         "format": 1,
         "name": "cluster",
@@ -92,7 +92,8 @@ def shell_for(site: SshSite, folder: Path, wire: Wire, user: str, **connection: 
         "connection": {"kind": "ssh", "host": "wired", "config": str(folder / "config"), **connection},
         "workspace": f"~/.adapter-live-tests/{folder.name}",
     }
-    (folder / ".adapter" / "cluster.yaml").write_text(json.dumps(backend))
+    (folder / "backends").mkdir()
+    (folder / "backends" / "cluster.yaml").write_text(json.dumps(backend))
     return Shell(folder)
 
 
