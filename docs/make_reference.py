@@ -196,6 +196,7 @@ NOTES = {
 _VALUES: dict[str, Any] = {
     "ram": 1_610_612_736, "walltime": 129_600, "cpu": 1.5, "name": "my run", "job_ids": ["7", "8"], "gpu": None,
     "env": {"A": "x y"}, "steps": [{"image": "a"}, {"image": "a"}], "tags": {"b": "2"},
+    "sif_cache": "~/my images",
 }  # fmt: skip
 _FILTERS = {
     "bytes": ("ram | bytes", "memory or disk in bytes, rounded up"),
@@ -214,6 +215,11 @@ _FILTERS = {
     "words": ("job_ids | words", "a list as quoted words with a space between"),
     "flags": ("env | flags('--env')", "a map as one flag for each entry, quoted"),
     "raw": ("name | raw", "without quotes: the visible exception"),
+    "path": (
+        "sif_cache | path",
+        "a path as shell text: a leading `~` and `$NAME` or `${NAME}` are the target's, the rest is literal and "
+        "quoted; for a list: `mounts | map('path') | words`",
+    ),
     "concat": ("['out-', name] | concat", "texts put together to one word"),
     "between": ("job_ids | between('--job=') | words", "each of a list with text in front of it (and behind it)"),
     "merge": ("env | merge({'B': '2'}) | flags('--env')", "a map with the entries of another"),

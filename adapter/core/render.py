@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -211,17 +210,3 @@ def _redirects(step: Step) -> str:
 def function_text(name: str, body: str) -> str:
     """Return the shell text that defines the function *name* of a backend."""
     return f"{name}() {{\n{body.rstrip()}\n}}"
-
-
-def expand_workspace(workspace: str) -> str:
-    """Return shell text for the path of *workspace*: ``~`` and ``$NAME`` are the target's, the rest is literal."""
-    text = "$HOME" + workspace[1:] if workspace == "~" or workspace.startswith("~/") else workspace
-    return "".join(_expanded(piece) for piece in _VARIABLE.split(text) if piece)
-
-
-_VARIABLE = re.compile(r"(\$\w+|\$\{\w+\})")
-
-
-def _expanded(piece: str) -> str:
-    name = piece.strip("${}")
-    return f'"${{{name}:?is not set on the target}}"' if _VARIABLE.fullmatch(piece) else quote(piece)

@@ -106,9 +106,39 @@ def _plain_text(value: object) -> object:
     return "true" if value is True else "false" if value is False else value
 
 
+_TARGET_NAME = re.compile(r"(\$[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})")
+
+
+def target_path(value: object) -> Raw:
+    """Return shell text for a path: ``~`` in front and ``$NAME`` are the target's, the rest is literal and quoted.
+
+    A name that is not set there ends the command with a message, so that no path becomes a shorter one.
+
+    >>> print(target_path("~/my images"))
+    "${HOME:?is not set on the target}"'/my images'
+    """
+    if isinstance(value, Raw) or not isinstance(value, str):
+        return Raw(quote(value))
+    text = "$HOME" + value[1:] if value == "~" or value.startswith("~/") else value
+    return Raw("".join(_expanded(piece) for piece in _TARGET_NAME.split(text) if piece) or quote(""))
+
+
+def _expanded(piece: str) -> str:
+    name = piece.strip("${}")
+    return f'"${{{name}:?is not set on the target}}"' if _TARGET_NAME.fullmatch(piece) else quote(piece)
+
+
 def between(values: Iterable[object], before: str, after: str = "") -> list[str]:
-    """Return each of *values* with *before* in front and *after* behind."""
-    return [f"{before}{value}{after}" for value in values]
+    """Return each of *values* with *before* in front and *after* behind; what was quoted already stays so."""
+    return [concat((before, value, after)) if isinstance(value, Raw) else f"{before}{value}{after}" for value in values]
+
+
+def concat(parts: Iterable[object]) -> str:
+    """Return *parts* as one text; where one of them was quoted already, the others are quoted to stand beside it."""
+    pieces = list(parts)
+    if any(isinstance(piece, Raw) for piece in pieces):
+        return Raw("".join(quote(piece) for piece in pieces if piece != ""))
+    return "".join(pieces)  # type: ignore[arg-type]  # raises where one is no text
 
 
 def merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
@@ -131,8 +161,8 @@ def _environment() -> ImmutableSandboxedEnvironment:
     )
     environment.globals.clear()
     environment.filters = {name: environment.filters[name] for name in KEPT_FILTERS}
-    environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, concat="".join)
-    environment.filters.update(between=between, merge=merged, refuse=refuse)
+    environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, path=target_path)
+    environment.filters.update(concat=concat, between=between, merge=merged, refuse=refuse)
     return environment
 
 

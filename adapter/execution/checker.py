@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapter.core.frame import frame, unframe
-from adapter.core.render import expand_workspace
-from adapter.core.template import quote
+from adapter.core.template import quote, target_path
 from adapter.core.units import format_bytes
 from adapter.errors import ConnectError, TransportError
 from adapter.transports.base import Upload
@@ -128,7 +127,7 @@ class Checker:
     def _version_steps(self) -> list[str]:
         if self._backend.version_command is None:
             return []
-        prelude = f'workspace={expand_workspace(self._backend.workspace)}\nPATH="$workspace/.programs:$PATH"\n'
+        prelude = f'workspace={target_path(self._backend.workspace)}\nPATH="$workspace/.programs:$PATH"\n'
         return [prelude + "export PATH\n" + self._backend.version_command.render(self._backend.values)]
 
     def _version_rows(self, heard: Heard) -> list[Row]:
@@ -200,7 +199,7 @@ def workspace_step(backend: Backend, mark: str) -> str:
     """Return shell text that makes the workspace, as a first job would, and prints what is to be known of it."""
     probe = f".check-{mark}"
     lines = [
-        f"workspace={expand_workspace(backend.workspace)}",
+        f"workspace={target_path(backend.workspace)}",
         '(umask 077 && mkdir -p "$workspace") && cd -P "$workspace" || exit 73',
         'echo "workspace $(pwd -P)"',
         f"(umask 077 && echo {mark} >{probe}) && [ -s {probe} ] && echo writable yes",

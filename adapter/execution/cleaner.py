@@ -19,7 +19,7 @@ from adapter.core.clean import (
     store_remove_step,
     workspace_of,
 )
-from adapter.core.render import expand_workspace
+from adapter.core.template import target_path
 from adapter.errors import TransportError
 from adapter.execution.owner import OWNED_FOR_S, is_alive, this_process
 
@@ -52,7 +52,7 @@ class Cleaner:
     def __init__(self, site: Site, journal: Journal, clock: Clock) -> None:
         """Nothing is asked yet. *site* needs no preparing: nothing is to be made there."""
         self._site, self._journal, self._clock = site, journal, clock
-        self._where = expand_workspace(site.backend.workspace)
+        self._where = target_path(site.backend.workspace)
 
     async def folders(self, run: str, wish: Wish) -> tuple[Selection, list[tuple[Job, Found]]]:
         """Look at the folders of *run*, or remove them; return what was chosen, and what became of each.

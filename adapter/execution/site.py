@@ -12,9 +12,9 @@ from adapter.core.frame import began, frame, unframe
 from adapter.core.lifecycle import Evidence
 from adapter.core.parse import Answer, Observation, classify, is_no_answer, names, parse_query, parse_tokens
 from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
-from adapter.core.render import expand_workspace, function_text, render_command, render_job
+from adapter.core.render import function_text, render_command, render_job
 from adapter.core.rows import json_text
-from adapter.core.template import quote
+from adapter.core.template import quote, target_path
 from adapter.core.watching import read_watch, watch_script
 from adapter.errors import CommandError, CompletedCommand, ConnectError, MonitorError, OutcomeUnknown, TransportError
 
@@ -373,7 +373,7 @@ class Site:
 def _prepare_step(backend: Backend) -> str:
     lines = [
         "# prepare",
-        f"workspace={expand_workspace(backend.workspace)}",
+        f"workspace={target_path(backend.workspace)}",
         '(umask 077 && mkdir -p "$workspace") && cd "$workspace" && [ -w . ] || exit 73',
         "pwd -P",
     ]

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapter.core.render import expand_workspace, placed, render_command, render_job
+from adapter.core.render import placed, render_command, render_job
 from adapter.errors import RenderError, UnsupportedResource
 
 from .samples import job_of, shipped, toy
@@ -220,40 +218,3 @@ def test_a_hostile_task_name_stays_one_word_in_every_directive_and_the_script_st
     escaped = name.replace("\\", "\\\\")  # in #SBATCH lines a backslash escapes even inside single quotes
     assert shlex.split(line.removeprefix("#SBATCH ")) == [f"--job-name={escaped}"]
     assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("workspace", "path"),
-    [
-        pytest.param("~/.adapter", "/home/me/.adapter", id="home"),
-        pytest.param("~", "/home/me", id="home-itself"),
-        pytest.param("/scratch/$USER/x", "/scratch/it's me/x", id="variable-with-a-quote-and-a-space"),
-        pytest.param("/scratch/${USER}x", "/scratch/it's mex", id="braces"),
-        pytest.param("/a b/$(touch oops)/`x`;y", "/a b/$(touch oops)/`x`;y", id="the-rest-is-literal"),
-        pytest.param("/data/~/x", "/data/~/x", id="a-tilde-elsewhere-is-literal"),
-        pytest.param("/a'b\"c\\d", "/a'b\"c\\d", id="quotes"),
-    ],
-)
-def test_a_workspace_is_expanded_by_the_target_s_shell(workspace: str, path: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        ["sh", "-c", f"printf %s {expand_workspace(workspace)}"],
-        env={"HOME": "/home/me", "USER": "it's me", "PATH": os.environ["PATH"]},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == path
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_workspace_with_a_variable_that_is_not_set_is_an_error_that_names_it() -> None:
-    done = subprocess.run(
-        ["sh", "-c", f"echo {expand_workspace('$SCRATCH/x')}"],
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "SCRATCH: is not set on the target" in done.stderr
