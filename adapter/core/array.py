@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from adapter.core.document import Document
 from adapter.core.job import Element
 from adapter.core.render import RenderedJob, directive_lines, job_values, render_command, render_job
-from adapter.core.template import quote
+from adapter.core.template import quote, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,10 +94,12 @@ def render_array(backend: Backend, jobs: Sequence[Job], workspace: str) -> tuple
     files[f"{leader.directory}/element"] = render_job(backend, leader, workspace).script
     places = [f"{leader.directory}/element", *(f"{job.directory}/script" for job in jobs[1:])]
     files[f"{leader.directory}/{_LIST}"] = "".join(f"{place}\n" for place in places)
-    return RenderedJob(script=_dispatching(directives, spec, f"{leader.directory}/{_LIST}"), submit=submit), files
+    return RenderedJob(
+        script=_dispatching(directives, spec, backend.shell, f"{leader.directory}/{_LIST}"), submit=submit
+    ), files
 
 
-def _dispatching(directives: str, spec: ArraySpec, places: str) -> str:
-    """Return a script that becomes the script of the element in which it runs."""
+def _dispatching(directives: str, spec: ArraySpec, shell: Sequence[str], places: str) -> str:
+    """Return a script that becomes the script of the element in which it runs, read by *shell*."""
     line = f"$(({spec.index} - {spec.first} + 1))"
-    return f'#!/bin/sh\n{directives}\nexec sh "$(sed -n "{line}p" {quote(places)})"\n'
+    return f'#!/bin/sh\n{directives}\nexec {words(shell)} "$(sed -n "{line}p" {quote(places)})"\n'

@@ -68,8 +68,10 @@ class Backend:
 
     ``script`` is what is written beside the submit command: text for a shell, or a document for a service. ``images``
     holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
-    is. ``automatic`` says for which tasks this backend is a default, ``None`` for none. ``errors_otherwise`` are the words
-    of sentences that name no cause: asked where none of ``errors`` fits.
+    is. ``shell`` are the words of the program that reads the jobs' scripts. ``pass_env`` are names and patterns of
+    what a step in an image gets of the job's own environment. ``automatic`` says for which tasks this backend is a
+    default, ``None`` for none. ``errors_otherwise`` are the words of sentences that name no cause: asked where none of
+    ``errors`` fits.
     """
 
     name: str
@@ -90,6 +92,8 @@ class Backend:
     limits: Limits = field(default_factory=Limits)
     queues: tuple[Queue, ...] = ()
     prologue: tuple[str, ...] = ()
+    shell: tuple[str, ...] = ("/bin/sh",)
+    pass_env: tuple[str, ...] = ()
     directive_prefix: str = ""
     directive_escape: str = ""
     directives: tuple[Option, ...] = ()
@@ -195,6 +199,8 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         limits=Limits(poll_min_s=poll_min, poll_max_s=poll_max, capacity=capacity, **limits),
         queues=tuple(_queue(queue) for queue in document.get("queues", ())),
         prologue=tuple(document.get("prologue", ())),
+        shell=_shell(document.get("shell", "sh")),
+        pass_env=tuple(name for group in document.get("pass_env", {}).values() for name in group),
         directive_prefix=directives.get("prefix", ""),
         directive_escape=directives.get("escape", ""),
         directives=options,
@@ -224,6 +230,12 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
 
 def _error_classes(classes: Mapping[str, list[str]]) -> ErrorClasses:
     return {kind: tuple(map(re.compile, patterns)) for kind, patterns in classes.items()}
+
+
+def _shell(text: str) -> tuple[str, ...]:
+    """Return the words of a script's interpreter; its first line needs a path, and a bare name is of /bin."""
+    program, *options = text.split()
+    return (program if "/" in program else f"/bin/{program}", *options)
 
 
 def _with_states(result: Mapping[str, Any], monitor: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,6 +129,8 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
         "after_succeeded": list(job.after_succeeded) or None,
         "after_ended": list(job.after_ended) or None,
         "array_size": job.array.size if job.array else None,
+        "shell": list(backend.shell),
+        "pass_env": list(backend.pass_env),
         "native": [option for name in reversed(backend.lineage) for option in task.native.get(name, ())],
         "workspace": workspace,
         "job_directory": directory,
@@ -144,6 +146,10 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
     steps = [_step_values(backend, task, step, number, values) for number, step in enumerate(task.steps, 1)]
     images: list[str] = next((step["images"] for step in steps if step["images"]), [])
     return {**values, "steps": steps, "images": images, "image": images[0] if images else None}
+
+
+# A subshell forgets the traps of its shell: without its own it would end before what runs in it has ended.
+_STAYS = "trap 'exit 143' TERM INT HUP; trap : USR1 USR2 XCPU; "
 
 
 def _step_values(backend: Backend, task: Task, step: Step, number: int, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,7 +171,7 @@ def _step_values(backend: Backend, task: Task, step: Step, number: int, values: 
     else:
         line = "".join(f"{key}={quote(value)} " for key, value in step.env.items()) + words(step.words)
         if step.workdir:
-            line = f"(cd {quote(step.workdir)} && {line}{_redirects(step)})"
+            line = f"({_STAYS}cd {quote(step.workdir)} && {line}{_redirects(step)})"
         else:
             line += _redirects(step)
     return {**mine, "text": Raw(f"{line} || {':' if step.ignore_error else 'return'}")}
@@ -188,7 +194,7 @@ def _launched(launch: LaunchSpec, step: Step, mine: Mapping[str, Any], values: M
     )
     exports = "".join(f"export {key}={quote(value)}; " for key, value in step.env.items())
     moved = f"cd {quote(step.workdir)} && " if step.workdir and not step.workdir.startswith("/") else ""
-    return f"({exports}{moved}{command}{_redirects(step)})"
+    return f"({_STAYS}{exports}{moved}{command}{_redirects(step)})"
 
 
 def _joined(folder: str, path: str) -> str:

@@ -32,6 +32,8 @@ TASK_VARIABLES = {
     "volumes": "absolute paths of folders that the steps share, a list",
     "after_succeeded": "ids of the jobs that must succeed first, a list; none if there is none",
     "after_ended": "ids of the jobs that must have ended first, a list; none if there is none",
+    "shell": "the words of the program that reads the job's script, a list; the first is a path",
+    "pass_env": "names and patterns of the job's own variables that a step in an image gets too, a list",
     "native": "the scheduler's own options from the task, a list",
     "steps": "the steps; each has text (a shell line), argv, env (the task's and its own), workdir, stdin, stdout, "
     "stderr (each none if not asked for), image, images, ignore_error",
@@ -87,7 +89,7 @@ def sample_values(backend_values: Mapping[str, Any]) -> dict[str, Any]:
     one = {"to": "text", "path": "text", "content": "text", "url": "text", "folder": False}
     lists: dict[str, Any] = {
         "inputs": [one], "outputs": [{"path": "text", "url": "text", "pattern": False, "optional": False}],
-        "native": ["text"], "volumes": ["text"], "images": ["text"], "attempt": 1, "array_size": 2,
+        "native": ["text"], "shell": ["/bin/text"], "pass_env": [Raw("TEXT"), Raw("TEXT_*")], "volumes": ["text"], "images": ["text"], "attempt": 1, "array_size": 2,
         "after_succeeded": ["text"], "after_ended": ["text"],
     }  # fmt: skip
     maps = {"env": {"KEY": "text"}, "tags": {"key": "text"}}

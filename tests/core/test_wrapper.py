@@ -5,57 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapter.core.exit_file import ExitReport, parse_exit_file
 from adapter.core.render import render_job
 from adapter.core.state import Reason
 
 from .samples import job_of, toy
-
-SHELLS = ["dash", "bash"]
-Process = subprocess.Popen[bytes]
-
-
-class Place:
-    """A job's directory, and the running of its script in it."""
-
-    def __init__(self, directory: Path, task: dict[str, Any], **over: Any) -> None:
-        self.directory = directory
-        (directory / "work").mkdir(parents=True)
-        self.job = job_of(task, directory=str(directory))
-        self.script = directory / "script"
-        self.script.write_text(render_job(toy(**over), self.job, "/ws").script, encoding="utf-8")
-
-    def start(self, shell: str = "sh", job_id: str = "7", **more: Any) -> Process:
-        more.setdefault("start_new_session", True)
-        return subprocess.Popen(
-            [shell, str(self.script)],
-            env={**os.environ, "TOY_ID": job_id},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **more,
-        )
-
-    def run(self, shell: str = "sh", job_id: str = "7") -> int:
-        process = self.start(shell, job_id)
-        process.communicate(timeout=30)
-        assert until(lambda: not session(process.pid)), session(process.pid)
-        return process.returncode
-
-    def read(self, name: str) -> str:
-        return (self.directory / name).read_text(encoding="utf-8")
-
-    @property
-    def report(self) -> ExitReport | None:
-        path = self.directory / "exit"
-        return parse_exit_file(path.read_text(encoding="utf-8")) if path.exists() else None
+from .wrapped import SHELLS, Place, session, until
 
 
 @pytest.fixture
@@ -63,29 +23,6 @@ def place(tmp_path: Path) -> Callable[..., Place]:
     return lambda task, **over: Place(
         tmp_path / "it's a job", task if isinstance(task, dict) else {"command": task}, **over
     )
-
-
-def until(holds: Callable[[], object], within_s: float = 10) -> bool:
-    """Wait for other processes: there is no event that they would send."""
-    end = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def session(leader: int) -> list[str]:
-    """The command lines of the processes that live in the session of *leader*."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == leader and fields[0] not in "ZX":
-                found.append((stat.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
-        except (OSError, IndexError):
-            continue
-    return found
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -242,6 +179,64 @@ def test_the_prologue_runs_before_the_steps_in_their_shell(place: Callable[..., 
     assert here.read("stdout") == "a module\n"
 
 
+FAILING = [
+    pytest.param(["module load python"], 127, "line 1: module load python: exit code 127", id="unknown"),
+    pytest.param([":", "false", "touch never"], 1, "line 2: false: exit code 1", id="no-words"),
+    pytest.param(["exit 0"], 1, "line 1: exit 0: exit code 1", id="exit-0"),
+    pytest.param(["return 0"], 1, "line 1: return 0: exit code 1", id="return"),
+    pytest.param(["set -e", "echo 'so not' >&2; false"], 1, "line 2: echo 'so not'", id="set-e"),
+    pytest.param([". /nonexistent/env.sh"], None, "line 1: . /nonexistent/env.sh: exit code ", id="file"),
+    pytest.param(["A=${UNSET:?}"], None, "line 1: A=${UNSET:?}: exit code ", id="unset"),
+    pytest.param(["if true; then\n  false\nfi"], 1, "line 1: if true; then: exit code 1", id="block"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "code", "message"), FAILING)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_line_of_the_prologue_that_fails_fails_the_job_by_name(
+    place: Callable[..., Place], shell: str, lines: list[str], code: int | None, message: str
+) -> None:
+    here = place("touch never", prologue=lines)
+    ended = here.run(shell)
+    assert ended == code or (code is None and ended != 0)
+    report = here.report
+    assert report
+    assert (report.exit_code, report.reason) == (ended, Reason.LAUNCH_FAILURE)
+    assert report.message.replace(" of the prologue, ", ": ").startswith(message)
+    assert not (here.directory / "work" / "never").exists()
+    words = here.read("stderr").strip().splitlines()
+    assert not words or report.message.endswith(f": exit code {ended}: {words[-1]}")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_line_of_the_prologue_may_fail_where_it_says_so_and_its_words_are_kept(
+    place: Callable[..., Place], shell: str
+) -> None:
+    lines = ["false || :", "echo loaded >&2", "set_it() {\n  SET='a b'\n}", "set_it # in this shell", "set -e", "cd /"]
+    here = place('echo "$SET" "$PWD" "$-"', prologue=["SET=", "export SET", *lines])
+    assert here.run(shell) == 0
+    assert here.read("stdout").startswith("a b / ")
+    assert here.read("stderr") == "loaded\n"
+    assert not (here.directory / "prologue").exists()
+
+
+def test_a_kill_during_the_prologue_is_no_failure_of_its_line(place: Callable[..., Place]) -> None:
+    here = place("touch never", prologue=["touch ready; sleep 60"])
+    process = here.start()
+    assert until((here.directory / "work" / "ready").exists)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert here.report
+    assert (here.report.exit_code, here.report.reason) == (143, None)
+
+
+def test_a_requeued_job_forgets_the_prologue_of_its_first_run(place: Callable[..., Place]) -> None:
+    here = place("exit 3", prologue=["[ -e ran ] || { touch ran; exit 4; }"])
+    assert [here.run(), here.run()] == [4, 3]
+    assert here.report
+    assert (here.report.reason, here.report.message) == (None, "")
+
+
 KEEPS = {"end_processes": False}  # so that only the signal itself, or the watcher itself, can end what is there
 
 
@@ -300,10 +295,76 @@ def test_without_a_group_of_its_own_only_the_task_gets_the_signal(place: Callabl
     assert until(lambda: here.report is not None)
     out, _ = parent.communicate(timeout=20)
     assert out == b"parent goes on\n"
-    for line in session(parent.pid):
-        assert "sleep 60" in line  # the steps' shell got the signal; what it ran is the scheduler's business here
-    if session(parent.pid):
-        os.killpg(parent.pid, signal.SIGKILL)
+    assert session(parent.pid) == []
+
+
+STUBBORN = "trap '' TERM; touch ready; n=0; while [ $n -lt 15 ]; do n=$((n+1)); sleep 0.1; done; touch done"
+SAVING = "trap 'sleep 1; touch done; exit 9' TERM; touch ready; while :; do sleep 0.05; done"
+WAYS = [
+    pytest.param({}, {}, id="plain"),
+    pytest.param({"workdir": "."}, {}, id="in-a-folder-of-its-own"),
+    pytest.param({"image": "box:1"}, "launch", id="launched"),
+]
+
+
+@pytest.mark.parametrize("command", [pytest.param(STUBBORN, id="ignores-it"), pytest.param(SAVING, id="saves-first")])
+@pytest.mark.parametrize(("step", "over"), WAYS)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_job_that_is_told_to_end_ends_when_its_step_has(
+    place: Callable[..., Place], shell: str, step: dict[str, str], over: Any, command: str
+) -> None:
+    here = place({"steps": [{"shell": command, **step}, "touch never"]}, **(LAUNCH if over else {}))
+    process = here.start(shell)
+    work = here.directory / "work"
+    assert until((work / "ready").exists)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert (work / "done").exists()
+    assert not (work / "never").exists()
+    assert (process.returncode, session(process.pid)) == (143, [])
+    assert here.report
+    assert (here.report.exit_code, here.report.reason) == (143, None)
+
+
+@pytest.mark.parametrize(("step", "over"), WAYS)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_signal_that_a_step_understands_fails_nothing(
+    place: Callable[..., Place], shell: str, step: dict[str, str], over: Any
+) -> None:
+    command = "trap 'touch heard' USR1; touch ready; while [ ! -f heard ]; do sleep 0.05; done; exit 0"
+    here = place({"steps": [{"shell": command, **step}, "touch next"]}, **(LAUNCH if over else {}))
+    process = here.start(shell)
+    assert until((here.directory / "work" / "ready").exists)
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert (here.directory / "work" / "next").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_exit_file_comes_after_the_last_process_even_if_that_ignores_the_signal(
+    place: Callable[..., Place], shell: str
+) -> None:
+    here = place("(trap '' TERM; touch ready; while :; do sleep 0.05; done) & while [ ! -f ready ]; do :; done; exit 3")
+    process = here.start(shell)
+    assert until(lambda: here.report is not None, within_s=20)
+    assert not any("ready" in line for line in session(process.pid))
+    process.communicate(timeout=20)
+    assert here.report
+    assert (process.returncode, here.report.exit_code) == (3, 3)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_reason_of_a_walltime_is_told_once_the_step_has_ended(tmp_path: Path, shell: str) -> None:
+    task = {"steps": [{"shell": SAVING, "image": "box:1"}], "resources": {"walltime": 1}}
+    here = Place(tmp_path / "job", task, values={"watch_walltime": True}, supports=["walltime"], **LAUNCH)
+    process = here.start(shell)
+    assert until(lambda: here.report is not None)
+    assert (here.directory / "work" / "done").exists()
+    process.communicate(timeout=20)
+    assert here.report
+    assert (here.report.exit_code, here.report.reason) == (143, Reason.TIME_LIMIT)
+    assert until(lambda: not session(process.pid)), session(process.pid)
 
 
 def test_what_a_task_left_running_is_ended_with_it(place: Callable[..., Place]) -> None:
@@ -360,6 +421,23 @@ def test_memory_is_bounded_where_the_backend_says_so(place: Callable[..., Place]
     here = place(task, values={"limit_ram": True}, supports=["ram_limit"])
     assert here.run() == 0
     assert here.read("stdout") == "1048576\n"
+
+
+def test_memory_is_bounded_hard_only_where_no_launcher_would_be_bounded_with_its_step(
+    place: Callable[..., Place],
+) -> None:
+    task = {"steps": ["ulimit -S -v; ulimit -H -v"], "resources": {"ram_limit": "1 GiB"}}
+    bounds = {"values": {"limit_ram": True}, "supports": ["ram_limit"]}
+    here = place(task, **bounds)
+    assert (here.run(), here.read("stdout")) == (0, "1048576\n1048576\n")
+    mixed = Place(
+        here.directory.with_name("mixed"),
+        {**task, "steps": [*task["steps"], {"shell": "ulimit -H -v", "image": "b:1"}]},
+        **bounds,
+        **LAUNCH,
+    )
+    assert mixed.run() == 0
+    assert mixed.read("stdout") == "1048576\nunlimited\nunlimited\n"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -457,7 +535,7 @@ def test_the_watch_stops_what_was_launched_before_it_ends_the_rest(tmp_path: Pat
     process = here.start()
     process.communicate(timeout=30)
     assert until(lambda: not session(process.pid)), session(process.pid)
-    assert here.read("launched") == "box:1\nstopped\n"
+    assert here.read("launched") == "box:1\nstopped\nstopped\n"  # by the watch, and once more at the end
     assert here.report
     assert (here.report.exit_code, here.report.reason) == (143, Reason.TIME_LIMIT)
 
