@@ -75,10 +75,12 @@ def _run(
     from adapter.cli.open import choose_backend, open_backend
     from adapter.cli.start import start
     from adapter.cli.tasks import has_image, refuse_images, tasks_and_name, with_workdir
+    from adapter.config.settings import refuse_on_login_node
 
     tasks, title = tasks_and_name(files, command_words(), task)
     name, why = choose_backend(on, has_image=any(map(has_image, tasks)))
     backend = open_backend(name, sets)
+    refuse_on_login_node(backend)
     tasks = [with_workdir(each, backend) for each in tasks]
     refuse_images(backend, tasks)
     if on is None and not quiet:

@@ -69,7 +69,8 @@ class Backend:
 
     ``script`` is what is written beside the submit command: text for a shell, or a document for a service. ``images``
     holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
-    is. ``automatic`` says for which tasks this backend is a default, ``None`` for none.
+    is. ``automatic`` says for which tasks this backend is a default, ``None`` for none. ``same_machine``: jobs run on
+    the machine that the commands run on.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Backend:
     script: Template | Document
     workspace: str
     summary: str = ""
+    same_machine: bool = False
     connection: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     programs: Mapping[str, str] = field(default_factory=dict)
@@ -175,6 +177,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         document=document,
         lineage=lineage or (name,),
         summary=document.get("summary", ""),
+        same_machine=bool(document.get("same_machine")),
         connection=document.get("connection", {"kind": "local"}),
         workspace=document["workspace"],
         needs=tuple(document.get("needs", ())),

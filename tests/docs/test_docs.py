@@ -18,6 +18,7 @@ import yaml
 
 from adapter.cli.main import EXIT_CODES, cli
 from adapter.config.load import load_backend, validate_file
+from adapter.config.settings import load_settings
 from adapter.config.tasks import load_tasks
 from adapter.core.job import Job
 from adapter.core.rehearsal import life_cycle
@@ -120,6 +121,14 @@ def test_a_task_file_in_a_document_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "tasks.yaml"
     file.write_text(text, encoding="utf-8")
     assert load_tasks(file)
+
+
+@pytest.mark.parametrize("text", blocks("yaml config"))
+def test_a_configuration_in_a_document_is_right(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    settings = load_settings({"ADAPTER_CONFIG": str(file), "USER": "ada", "XDG_CONFIG_DIRS": str(tmp_path)})
+    assert settings.sources.keys() == yaml.safe_load(text).keys()
 
 
 def test_every_yaml_block_says_what_it_is() -> None:
