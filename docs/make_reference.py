@@ -181,7 +181,6 @@ NOTES = {
     "connection.compression": "For `ssh`.",
     "proof": "Not inherited.",
     "automatic": "Not inherited.",
-    "automatic.for": "`commands` is accepted, without effect: tasks without an image go to `local`.",
     "secrets": "See [secrets](#secrets).",
     "document": "See [documents](#document).",
     "logs.stdout": "Standard output and standard error are asked for with `adapter logs`.",

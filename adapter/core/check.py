@@ -298,7 +298,7 @@ def _units(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _resources(("queues", index, "max"), queue.get("max"))
     for path in (
         *((*section, "timeout") for section in _COMMANDS),
-        *((section, "absent", "gone_after") for section in ("monitor", "result")),
+        ("monitor", "absent", "gone_after"),
         ("kill", "escalate", "after"),
         ("connection", "share"),
     ):
