@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from adapter.config.load import load_backend
 from adapter.config.secrets import read_secrets
-from adapter.config.settings import state_dir
+from adapter.config.settings import refuse_on_login_node, state_dir
 from adapter.core.backend import Backend
 from adapter.core.task import Task
 from adapter.execution.executor import Executor
@@ -54,12 +54,14 @@ def connect(  # noqa: PLR0913 (each may be left out)
 
     Raises:
         NotTrusted: a backend file of the current folder was not allowed.
-        ConfigError: the backend file is wrong, or there is none of that name.
+        ConfigError: the backend file is wrong, there is none of that name, or it may not be used on this machine.
         JournalError: the journal cannot be opened.
     """
     loaded = backend if isinstance(backend, Backend) else load_backend(backend, trust=trust).backend
     if not isinstance(journal, Journal):
         journal = Journal.open(journal or state_dir() / "journal.sqlite")
+    if transport is None:
+        refuse_on_login_node(loaded)
     transport = transport or transport_for(loaded.connection, on_transfer=on_transfer)
     return Executor(loaded, transport=transport, journal=journal, secrets=read_secrets(loaded), on_event=on_event)
 

@@ -74,8 +74,11 @@ def check(name: str, no_jobs: bool, report_file: Path | None, as_json: bool, **w
     from adapter.cli.live import Wish, examine
     from adapter.cli.open import open_backend
     from adapter.cli.text import to_json
+    from adapter.config.settings import refuse_on_login_node
 
     backend = open_backend(name)
+    if not no_jobs:
+        refuse_on_login_node(backend)
     found = asyncio.run(examine(backend, None if no_jobs else Wish(**wished), as_json=as_json))
     if report_file is not None:
         _write(report_file, report(found))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import click
 
 from adapter.cli.options import json_option
 
+if TYPE_CHECKING:
+    from adapter.config.settings import Settings
+
 
 @click.group()
 def config() -> None:
-    r"""Your own configuration file: the default backend, and where the journal is kept.
+    r"""Your own configuration file, and what is in force: the default backend, where the journal is kept.
 
     \b
     Examples:
@@ -37,7 +43,7 @@ def init() -> None:
 @config.command()
 @json_option
 def show(as_json: bool) -> None:
-    r"""Show what is in force, from the file or by default.
+    r"""Show what is in force, and where each value came from: your file, your site's, the environment, or nobody.
 
     \b
     Examples:
@@ -47,25 +53,41 @@ def show(as_json: bool) -> None:
     from adapter.cli.open import choose_backend, journal_path
     from adapter.cli.text import to_json
     from adapter.config.search import search_path
-    from adapter.config.settings import config_file
+    from adapter.config.settings import load_settings, site_config_files
 
     name, why = choose_backend(None)
-    file = config_file()
+    settings = load_settings()
+    file = settings.file
+    site = [str(one) for one in site_config_files() if one in settings.files]
     facts = {
         "file": str(file),
         "file_exists": file.exists(),
+        "site_files": site,
         "backend": name,
         "backend_why": why,
         "journal": str(journal_path()),
+        "journal_why": _journal_why(settings),
+        "login_nodes": list(settings.login_nodes),
         "search_path": [folder.shown for folder in search_path()],
     }
     if as_json:
         click.echo(to_json(facts))
         return
     click.echo(f"configuration  {file}{'' if facts['file_exists'] else ' (not there; adapter config init writes it)'}")
+    for one in site:
+        click.echo(f"of the site    {one}")
     click.echo(f"backend        {name} ({why})")
-    click.echo(f"journal        {facts['journal']}")
+    click.echo(f"journal        {facts['journal']} ({facts['journal_why']})")
+    for pattern, source in settings.login_nodes.items():
+        click.echo(f"login nodes    {pattern} (login_nodes in {source})")
     click.echo("search path    " + "\n               ".join(folder.shown for folder in search_path()))
+
+
+def _journal_why(settings: Settings) -> str:
+    if os.environ.get("ADAPTER_STATE"):
+        return "$ADAPTER_STATE"
+    source = settings.sources.get("state_dir")
+    return f"state_dir in {source}" if source else "by default"
 
 
 @config.command()

@@ -56,7 +56,7 @@ def choose_backend(on: str | None, *, has_image: bool = False) -> tuple[str, str
         return on, "--on"
     settings = load_settings()
     if settings.default_backend is not None:
-        return settings.default_backend, f"default_backend in {settings.file}"
+        return settings.default_backend, f"default_backend in {settings.sources['default_backend']}"
     unset = "no --on, and no default_backend in your configuration"
     if not has_image:
         return LAST_RESORT, unset

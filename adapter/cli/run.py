@@ -81,11 +81,13 @@ def _run(
     from adapter.cli.tasks import has_image, refuse_images, tasks_and_name, with_workdir
     from adapter.cli.text import printable
     from adapter.config.local_paths import same_file
+    from adapter.config.settings import refuse_on_login_node
     from adapter.core.local_files import reading_hints
 
     tasks, title = tasks_and_name(files, command_words(), task)
     name, why = choose_backend(on, has_image=any(map(has_image, tasks)))
     backend = open_backend(name, sets)
+    refuse_on_login_node(backend)
     tasks = [with_workdir(each, backend) for each in tasks]
     refuse_images(backend, tasks)
     for hint in [] if quiet else reading_hints(tasks, same_file):

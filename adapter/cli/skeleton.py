@@ -101,7 +101,7 @@ extends: {like}
 # connection: {{kind: ssh, host: login.example.org}}
 # workspace: /scratch/$USER/adapter
 # queues:
-#   - {{name: short, when: walltime <= 3600, max: {{cpu: 16}}}}
+#   - {{name: short, when: walltime and walltime <= 3600, max: {{cpu: 16}}}}
 #   - {{name: long, max: {{cpu: 64, walltime: 48h}}}}
 
 """

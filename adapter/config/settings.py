@@ -1,42 +1,59 @@
-"""What one user wants everywhere: the configuration file, and where the journal is kept."""
+"""What a site and a user want everywhere: the configuration files, and where the journal is kept."""
 
 from __future__ import annotations
 
+import getpass
 import os
-from dataclasses import dataclass
+import re
+import socket
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from adapter.config.document import parse, read_file
 from adapter.config.load import schema
 from adapter.config.search import is_path
-from adapter.core.schema import form_findings, without_nulls
+from adapter.core.schema import Finding, form_findings
 from adapter.errors import ConfigError, Problem, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from adapter.config.document import Document
+    from adapter.core.backend import Backend
+
 INITIAL_TEXT = """\
-# What you want everywhere. Remove a # to set something.
+# What you want everywhere. Remove a # to set something; what your site sets, `adapter config show` tells.
 
 # The backend used where none is named: a name (see `adapter backends list`), or the path of a
 # file as it is seen from the folder of this one.
 # default_backend: local
 
 # Where the journal is kept. It must be a disk of this machine, not one that many machines share.
+# ~ and $NAME are replaced.
 # state_dir: ~/.local/state/adapter
 """
+_NAME = re.compile(r"\$(?:(?P<bare>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A user's configuration. ``None`` means "not set"; ``file`` is where it was read, or would be."""
+    """What the configuration files say together. ``None`` means "not set".
+
+    ``file`` is the user's own file, which need not exist; ``files`` are those that were read, the user's last.
+    ``sources`` tells which file set a key. ``login_nodes`` are patterns of host names and the file of each, of all
+    files together: a user's file adds to what the site guards and takes nothing from it.
+    """
 
     file: Path
     default_backend: str | None = None
     state_dir: Path | None = None
+    login_nodes: Mapping[str, Path] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    sources: Mapping[str, Path] = field(default_factory=dict)
 
 
 def config_file(environ: Mapping[str, str] | None = None) -> Path:
@@ -46,50 +63,119 @@ def config_file(environ: Mapping[str, str] | None = None) -> Path:
     return Path(given).expanduser() if given else platformdirs.user_config_path("adapter") / "config.yaml"
 
 
+def site_config_files(environ: Mapping[str, str] | None = None) -> list[Path]:
+    """Return the site's configuration files, which need not exist, the one that counts most first."""
+    environ = os.environ if environ is None else environ
+    given = [Path(folder) for folder in environ.get("XDG_CONFIG_DIRS", "").split(":") if folder.startswith("/")]
+    return [folder / "adapter" / "config.yaml" for folder in given or [platformdirs.site_config_path()]]
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the user's configuration; one that does not exist, or holds only comments, sets nothing.
+    """Return the user's configuration laid over the site's; a file that does not exist, or is empty, sets nothing.
 
     Raises:
-        ConfigError: the file is wrong, or ``$ADAPTER_CONFIG`` names one that cannot be read.
+        ConfigError: a file is wrong, or ``$ADAPTER_CONFIG`` names one that cannot be read.
     """
     environ = os.environ if environ is None else environ
-    file = config_file(environ)
+    own = config_file(environ)
+    merged: dict[str, Any] = {}
+    sources: dict[str, Path] = {}
+    guarded: dict[str, Path] = {}
+    files = []
+    for file in (*reversed(site_config_files(environ)), own):
+        document = _read(file, must_exist=file == own and bool(environ.get("ADAPTER_CONFIG")))
+        if document is None:
+            continue
+        files.append(file)
+        guarded = {**dict.fromkeys(document.data.get("login_nodes") or (), file), **guarded}
+        sources |= dict.fromkeys(document.data, file)
+        merged |= document.data
+        if document.data.get("state_dir") is not None:
+            merged["state_dir"] = _folder(document, file, environ)
+        backend = document.data.get("default_backend")
+        if backend is not None and is_path(backend):  # never a file of whatever folder is the current one
+            merged["default_backend"] = str(file.parent.absolute() / Path(backend).expanduser())
+    return Settings(
+        file=own,
+        default_backend=merged.get("default_backend"),
+        state_dir=merged.get("state_dir"),
+        login_nodes=guarded,
+        files=tuple(files),
+        sources={key: file for key, file in sources.items() if merged.get(key) is not None},
+    )
+
+
+def _read(file: Path, *, must_exist: bool) -> Document | None:
+    """Return what *file* says; ``None`` where it is not there or holds only comments."""
     try:
         content = read_file(file, str(file))
-    except FileNotFoundError as error:
-        if environ.get("ADAPTER_CONFIG"):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if must_exist:
             problem = Problem(message="there is no such file; $ADAPTER_CONFIG names it", file=str(file))
             raise ConfigError([problem]) from error
-        return Settings(file=file)
+        return None
     except OSError as error:
         raise ConfigError([Problem(message=f"cannot be read: {error.strerror}", file=str(file))]) from error
     if all(line.strip()[:1] in {b"", b"#"} for line in content.splitlines()):
-        return Settings(file=file)
+        return None
     document = parse(content, str(file))
-    findings = form_findings(without_nulls(document.data), schema("config"))
+    findings = form_findings(document.data, schema("config"))
     if findings:
         raise SchemaError([document.problem(finding) for finding in findings])
-    state = document.data.get("state_dir")
-    backend = document.data.get("default_backend")
-    if backend is not None and is_path(backend):  # never a file of whatever folder is the current one
-        backend = str(file.parent.absolute() / Path(backend).expanduser())
-    return Settings(
-        file=file,
-        default_backend=backend,
-        state_dir=None if state is None else file.parent / Path(state).expanduser(),
-    )
+    return document
+
+
+def _folder(document: Document, file: Path, environ: Mapping[str, str]) -> Path:
+    """Return the folder that ``state_dir`` means: ``~`` and ``$NAME`` replaced, seen from the file."""
+    text: str = document.data["state_dir"]
+    for match in _NAME.finditer(text):
+        if _variable(match, environ) is None:
+            sentence = f"state_dir: {match[0]} is not set in the environment"
+            raise ConfigError([document.problem(Finding(path=("state_dir",), message=sentence))])
+    return file.parent / Path(_NAME.sub(lambda match: _variable(match, environ) or "", text)).expanduser()
+
+
+def _variable(match: re.Match[str], environ: Mapping[str, str]) -> str | None:
+    name = match["bare"] or match["braced"]
+    if environ.get(name):
+        return environ[name]
+    return getpass.getuser() if name in {"USER", "LOGNAME"} else None  # a cron job may lack both
 
 
 def state_dir(environ: Mapping[str, str] | None = None, settings: Settings | None = None) -> Path:
     """Return the folder for the journal: ``$ADAPTER_STATE``, else the configured one, else the platform's.
 
-    *settings* ``None`` means: read the user's configuration.
+    *settings* ``None`` means: read the configuration.
     """
     environ = os.environ if environ is None else environ
     if given := environ.get("ADAPTER_STATE"):
         return Path(given).expanduser().absolute()
     known = load_settings(environ) if settings is None else settings
     return known.state_dir or platformdirs.user_state_path("adapter")
+
+
+def refuse_on_login_node(backend: Backend, settings: Settings | None = None, machine: str | None = None) -> None:
+    """Refuse to run jobs on a login node: *backend* runs them where its commands run, and the site guards that machine.
+
+    *settings* ``None`` means: read the configuration. *machine* ``None`` is this machine, by its name.
+
+    Raises:
+        ConfigError: it names the machine, the file that guards it, and how to go on.
+    """
+    known = load_settings() if settings is None else settings
+    if not backend.same_machine or not known.login_nodes:
+        return
+    is_local = backend.connection.get("kind", "local") == "local"
+    name = (machine or socket.gethostname()) if is_local else str(backend.connection.get("host", ""))
+    names = {name.lower(), name.lower().partition(".")[0]}
+    for pattern, file in known.login_nodes.items():
+        if not any(fnmatchcase(one, pattern.lower()) for one in names):
+            continue
+        raise ConfigError(
+            f"backend {backend.name} runs jobs on {name} itself, and {name} is a login node "
+            f"(login_nodes in {file}); hand them to a scheduler with --on NAME "
+            "(`adapter backends list`), or run adapter inside a job of it"
+        )
 
 
 def links_dir() -> Path:

@@ -18,11 +18,13 @@ from adapter.core.specs import (
     SubmitSpec,
     WatchSpec,
     array_from,
+    find_from,
     kill_from,
     launch_from,
     log_from,
-    options_from,
     query_from,
+    options_from,
+    result_from,
     submit_from,
     watch_from,
 )
@@ -72,6 +74,7 @@ class Backend:
     what a step in an image gets of the job's own environment. ``automatic`` says for which tasks this backend is a
     default, ``None`` for none. ``errors_otherwise`` are the words of sentences that name no cause: asked where none of
     ``errors`` fits.
+    ``same_machine``: jobs run on the machine that the commands run on.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Backend:
     script: Template | Document
     workspace: str
     summary: str = ""
+    same_machine: bool = False
     connection: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     programs: Mapping[str, str] = field(default_factory=dict)
@@ -182,6 +186,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         document=document,
         lineage=lineage or (name,),
         summary=document.get("summary", ""),
+        same_machine=bool(document.get("same_machine")),
         connection=document.get("connection", {"kind": "local"}),
         workspace=document["workspace"],
         needs=tuple(document.get("needs", ())),
@@ -207,9 +212,9 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         script=script,
         submit=submit,
         monitor=query_from(document["monitor"]),
-        result=query_from(_with_states(result, document["monitor"])) if result else None,
+        result=result_from(_with_states(result, document["monitor"])) if result else None,
         kill=kill_from(document["kill"]),
-        find=query_from(document["find"]) if document.get("find") else None,
+        find=find_from(document["find"]) if document.get("find") else None,
         watch=watch_from(document["watch"], document["monitor"]) if document.get("watch") else None,
         logs={stream: log_from(spec) for stream, spec in logs.items() if stream != "together"},
         logs_together=bool(logs.get("together")),

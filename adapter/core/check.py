@@ -15,7 +15,7 @@ import jinja2
 from adapter.core import units
 from adapter.core.backend import merge, version_matches
 from adapter.core.check_answers import answer_problems, pattern_problems
-from adapter.core.check_template import Tried, leaf_problems
+from adapter.core.check_template import Tried, compared_names, leaf_problems
 from adapter.core.schema import Finding, KeyPath, dotted, unknown
 from adapter.core.specs import GONE, parse_state_word, pattern_in
 from adapter.core.state import Reason, State
@@ -300,7 +300,7 @@ def _units(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _resources(("queues", index, "max"), queue.get("max"))
     for path in (
         *((*section, "timeout") for section in _COMMANDS),
-        *((section, "absent", "gone_after") for section in ("monitor", "result")),
+        ("monitor", "absent", "gone_after"),
         ("kill", "escalate", "after"),
         ("connection", "share"),
     ):
@@ -338,7 +338,26 @@ def _queues(document: Mapping[str, Any]) -> Iterator[Finding]:
         elif isinstance(name, str):
             first[name] = index
         if isinstance(queue.get("when"), str):
-            yield from tried.condition(("queues", index, "when"), queue["when"], known)
+            path = ("queues", index, "when")
+            wrong = list(tried.condition(path, queue["when"], known))
+            yield from wrong or _undecided(path, queue["when"], document)
+
+
+def _word_place(text: str, name: str) -> tuple[int, int] | None:
+    found = re.search(rf"\b{name}\b", text.partition("\n")[0])
+    return (1, found.start() + 1) if found else None
+
+
+def _undecided(path: KeyPath, text: str, document: Mapping[str, Any]) -> Iterator[Finding]:
+    """A comparison with a resource that a task may not ask for: a queue would be passed over without a word."""
+    for name in compared_names(text):
+        set_elsewhere = {*(document.get("defaults") or {}), *(document.get("values") or {})}
+        if name in RESOURCE_FIELDS and name not in set_elsewhere and not document.get("abstract"):
+            sentence = (
+                f"{dotted(path)} does not say what holds for a task that asks for no {name}: "
+                f"set defaults.{name}, or write ({name} or 0)"
+            )
+            yield Finding(path=path, message=sentence, place=_word_place(text, name), kind="template")
 
 
 def _values(document: Mapping[str, Any]) -> Iterator[Finding]:

@@ -111,6 +111,27 @@ class Tried:
                 yield replace(finding, message=f"{dotted(path)} is not an expression: {reason}", place=None)
 
 
+_ORDERING = frozenset({"lt", "lteq", "gt", "gteq"})
+
+
+def compared_names(text: str) -> list[str]:
+    """Return the names that *text* compares by size, without a word about what holds where they are not set.
+
+    >>> compared_names("ram < 100 and walltime and walltime <= 60")
+    ['ram']
+    """
+    tree = _SYNTAX.parse(_OPEN + text + " }}")
+    compared = [
+        side.name
+        for comparison in tree.find_all(nodes.Compare)
+        if any(operand.op in _ORDERING for operand in comparison.ops)
+        for side in (comparison.expr, *(operand.expr for operand in comparison.ops))
+        if isinstance(side, nodes.Name)
+    ]
+    used = [node.name for node in tree.find_all(nodes.Name)]
+    return sorted({name for name in compared if used.count(name) == compared.count(name)})
+
+
 def leaf_problems(tried: Tried, path: KeyPath, entry: Any, known: set[str]) -> Iterator[Finding]:
     """What is wrong with the structure of a service's document at *path*."""
     match entry:

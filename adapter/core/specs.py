@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jmespath
@@ -193,7 +193,22 @@ def submit_from(spec: Mapping[str, Any]) -> SubmitSpec:
 
 
 def query_from(spec: Mapping[str, Any]) -> QuerySpec:
-    """Return what ``monitor``, ``result`` or ``find`` of a backend file describes."""
+    """Return what ``monitor`` of a backend file describes."""
+    return replace(
+        result_from(spec),
+        gone_after_s=units.recorded_seconds(spec.get("absent", {}).get("gone_after", "60s")),
+        requeues=spec.get("requeues", False),
+        success_needs_exit_file=spec.get("success_needs_exit_file", False),
+    )
+
+
+def find_from(spec: Mapping[str, Any]) -> QuerySpec:
+    """Return what ``find`` of a backend file describes."""
+    return QuerySpec(**_common(spec), grammar=grammar_from(spec))
+
+
+def result_from(spec: Mapping[str, Any]) -> QuerySpec:
+    """Return what ``result`` of a backend file describes."""
     decoding = spec.get("exit_code", {})
     return QuerySpec(
         **_common(spec),
@@ -204,9 +219,6 @@ def query_from(spec: Mapping[str, Any]) -> QuerySpec:
         exit_code_decode=decoding.get("decode", "plain"),
         exit_code_reasons={int(code): Reason(word) for code, word in decoding.get("reasons", {}).items()},
         max_ids=spec.get("max_ids", 500),
-        gone_after_s=units.recorded_seconds(spec.get("absent", {}).get("gone_after", "60s")),
-        requeues=spec.get("requeues", False),
-        success_needs_exit_file=spec.get("success_needs_exit_file", False),
     )
 
 

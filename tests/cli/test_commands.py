@@ -210,3 +210,24 @@ def test_a_time_without_a_unit_is_refused_on_the_command_line(adapter: Shell, wo
     done = adapter(*words)
     assert done.returncode == 2
     assert f"'{option}': '10' has no unit of time; write 10s, 10m or 10h" in done.stderr
+
+
+def test_a_site_s_configuration_is_shown_with_where_each_value_came_from_and_guards_its_login_nodes(
+    adapter: Shell, tmp_path: Path
+) -> None:
+    site = tmp_path / "xdg" / "adapter" / "config.yaml"
+    site.parent.mkdir(parents=True)
+    site.write_text(f"default_backend: slurm\nstate_dir: {tmp_path}/state-of-$USER\nlogin_nodes: ['*']\n")
+    del adapter.environ["ADAPTER_STATE"]
+    adapter.environ |= {"XDG_CONFIG_DIRS": str(tmp_path / "xdg"), "USER": "ada"}
+    assert adapter("config", "show").stdout.splitlines()[1:5] == [
+        f"of the site    {site}",
+        f"backend        slurm (default_backend in {site})",
+        f"journal        {tmp_path}/state-of-ada/journal.sqlite (state_dir in {site})",
+        f"login nodes    * (login_nodes in {site})",
+    ]
+    for words in (["run", "--on", "local", "--", "true"], ["check", "local", "--quick"]):
+        done = adapter(*words)
+        assert done.returncode == 2
+        assert f"is a login node (login_nodes in {site}); hand them to a scheduler with --on NAME" in done.stderr
+    assert adapter("render", "--on", "local", "--", "true").returncode == 0

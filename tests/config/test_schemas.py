@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+
+from adapter.config.settings import Settings
+from adapter.core.backend import ERROR_CLASSES, backend_from
+from adapter.core.task import RESOURCE_FIELDS
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = sorted((ROOT / "schemas").glob("*.json"))
@@ -80,3 +86,145 @@ def test_another_program_finds_every_capture_right() -> None:
     files = sorted((ROOT / "tests" / "captures").glob("*/*.yaml"))
     assert len(files) > 100
     check_jsonschema("--schemafile", ROOT / "schemas" / "capture.schema.json", *files)
+
+
+# ---- keys that nobody reads --------------------------------------------------------------------------------------
+
+
+class Watched(dict[str, Any]):
+    """A document that notes which of its keys are read."""
+
+    def __init__(self, data: dict[str, Any], path: str, read: set[str]) -> None:
+        super().__init__({key: watched(value, f"{path}.{key}", read) for key, value in data.items()})
+        self._path, self._read = path, read
+
+    def __getitem__(self, key: str) -> Any:
+        self._read.add(f"{self._path}.{key}")
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self else default  # noqa: SIM401 (that would be this function itself)
+
+    def __iter__(self) -> Iterator[str]:  # makes dict(...) and **... ask for each value
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        return list(self)
+
+    def items(self) -> Any:
+        return [(key, self[key]) for key in list(self)]
+
+
+def watched(value: Any, path: str, read: set[str]) -> Any:
+    if isinstance(value, dict):
+        return Watched(value, path, read)
+    return [watched(one, f"{path}[]", read) for one in value] if isinstance(value, list) else value
+
+
+def keys_of(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Return the address of each key that *schema* names below *path*; a map of free names is ``*``."""
+    for branch in schema.get("anyOf", [schema]):
+        for name, inner in branch.get("properties", {}).items():
+            yield f"{path}.{name}"
+            yield from keys_of(inner, f"{path}.{name}")
+        for keyword, part in (("items", "[]"), ("additionalProperties", ".*")):
+            if isinstance(branch.get(keyword), dict):
+                yield from keys_of(branch[keyword], path + part)
+
+
+ROW = r"^(?P<job_id>\d+) (?P<state>\w+)$"
+QUERY = {"command": "look", "options": {}, "timeout": "1m", "states": {"running": ["R"], "succeeded": ["C"]},
+         "reasons": {"held": ["H"]}, "exit_codes": {"1": "gone"}, "max_ids": 5}  # fmt: skip
+CODES = {"exit_code": {"decode": "plain", "reasons": {"9": "time_limit"}}}
+CAPS = {"cpu": 1, "cpu_limit": 1, "ram": "1 GiB", "ram_limit": "1 GiB", "disk": "1 GiB", "gpu": 1, "walltime": "1h",
+        "nodes": 1, "ranks": 1}  # fmt: skip
+WHOLE: dict[str, Any] = {
+    "format": 1, "name": "whole", "summary": "s", "proof": "live", "extends": "batch", "abstract": False,
+    "automatic": {"for": "images", "rank": 1, "probe": ":"}, "needs": ["a"], "programs": {"a": "/a"},
+    "connection": {}, "same_machine": True, "workspace": "/w", "values": {}, "requires": ["image"],
+    "secrets": {"s": {"env": "S", "file": "f", "command": "c", "optional": True}}, "functions": {"f": "true"},
+    "defaults": {**CAPS, "preemptible": True, "queue": "q", "account": "a", "priority": 1}, "supports": ["cpu"],
+    "limits": {"max_tasks": 1, "submit_per_minute": 1, "submit_batch": 1, "poll_seconds": [1, 2], "capacity": CAPS,
+               "arrays": True},
+    "queues": [{"name": "q", "when": "gpu", "max": CAPS, "over": "clamp"}], "prologue": ["true"],
+    "directives": {"prefix": "#X", "options": {"cpu": "{{ cpu }}"}, "escape": "\\"}, "script": "true",
+    "launch": {"setup": "true", "command": "run", "options": {}, "stop": "true"}, "images": {"docker": "{{ name }}"},
+    "submit": {"command": "put", "options": {}, "timeout": "1m", "job_id": r"(?P<job_id>\d+)", "job_id_inside": "$I"},
+    "monitor": {**QUERY, **CODES, "record": "^J", "fields": {"job_id": "x", "state": "y"},
+                "absent": {"gone_after": "1m"}, "requeues": True},
+    "result": {**QUERY, **CODES, "row": ROW},
+    "find": {"command": "look", "options": {}, "timeout": "1m", "row": r"(?P<job_id>\d+) (?P<token>\S+)"},
+    "watch": {"command": "follow", "row": ROW},
+    "array": {"option": "-a", "index": "I", "job_id": "{{ job_id }}", "first": 1, "min_size": 2, "max_size": 3},
+    "kill": {"command": "end", "options": {}, "timeout": "1m", "max_ids": 5,
+             "escalate": {"after": "1m", "command": "end", "options": {}, "timeout": "1m"}},
+    "logs": {"stdout": {"command": "say", "options": {}, "timeout": "1m", "json": "a"}, "together": True},
+    "errors": {name: ["x"] for name in ERROR_CLASSES},
+    "version": {"command": "v", "pattern": "(?P<version>.*)"}, "when": [{"version": "< 2", "use": {}}],
+}  # fmt: skip
+OTHERS: dict[str, Any] = {  # the other ways to write the same places
+    "document": {"a": "b"}, "submit": {"command": "put", "json": {"job_id": "id"}},
+    "monitor": {**QUERY, "json": {"job_id": "a", "state": "b"}}, "result": {**QUERY, "record": "x", "fields": {}},
+    "find": {"command": "look", "record": "x", "fields": {}}, "watch": {"command": "w", "json": {"job_id": "a"}},
+    "logs": {"stdout": "{{ stdout }}", "stderr": {"command": "say", "options": {}, "timeout": "1m", "json": "a"}},
+}  # fmt: skip
+MORE: dict[str, Any] = {
+    "monitor": {**QUERY, "row": ROW}, "result": {**QUERY, "json": {"job_id": "a"}},
+    "find": {"command": "look", "json": {"job_id": "a", "token": "b"}},
+}  # fmt: skip
+READ_ELSEWHERE = ("connection", "secrets", "automatic", "format", "name", "extends", "abstract", "proof")
+
+
+def test_every_key_that_the_schema_of_backends_takes_is_read_by_something() -> None:
+    read: set[str] = set()
+    for over in ({}, OTHERS, MORE):
+        backend_from(watched({**WHOLE, **over}, "", read))
+    known = set(keys_of({"properties": read_schema_keys()}, ""))
+    structural = {
+        key for key in known if ".json." not in key and not key.startswith(tuple(f".{n}" for n in READ_ELSEWHERE))
+    }
+    assert sorted(structural - read) == []
+
+
+def read_schema_keys() -> dict[str, Any]:
+    return read(ROOT / "schemas" / "backend.schema.json")["$defs"]["keys"]["properties"]  # type: ignore[no-any-return]
+
+
+def mentioned(*folders: str) -> str:
+    return "\n".join(file.read_text() for folder in folders for file in (ROOT / "adapter" / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize(("part", "folders"), [
+    ("connection", ("transports", "execution")), ("secrets", ("config",)), ("automatic", ("config", "cli")),
+])  # fmt: skip
+def test_every_key_of_a_part_that_others_read_is_named_by_them(part: str, folders: tuple[str, ...]) -> None:
+    names = {key.rpartition(".")[2] for key in keys_of(read_schema_keys()[part], part)}
+    text = mentioned(*folders)
+    assert names
+    assert sorted(name for name in names if f'"{name}"' not in text) == []
+
+
+@pytest.mark.parametrize("section", ["monitor", "result", "find", "watch", "submit"])
+def test_every_thing_that_an_answer_may_tell_is_used(section: str) -> None:
+    named = set(read_schema_keys()[section]["properties"]["json"]["properties"]) - {"rows", "next"}
+    whole = (ROOT / "adapter" / "core" / "parse.py").read_text()
+    used = {name for name in named if f'"{name}"' in whole}
+    assert named == (used & {"job_id", "token"} if section == "find" else used)
+
+
+def test_every_key_of_a_configuration_is_a_setting() -> None:
+    names = read(ROOT / "schemas" / "config.schema.json")["properties"].keys()
+    assert names <= {item.name for item in fields(Settings)}
+
+
+def test_every_key_of_a_task_is_read_outside_the_task_itself() -> None:
+    schema = read(ROOT / "schemas" / "task.schema.json")
+    names = {
+        key.rpartition(".")[2]
+        for name in ("step", "input", "output", "keys")
+        for key in keys_of(schema["$defs"][name], name)
+    }
+    names -= RESOURCE_FIELDS.keys()  # `resources` of the test kit's rules tries each of them
+    text = mentioned("core", "execution", "cli", "transports")
+    assert len(names) > 20
+    assert sorted(name for name in names if not re.search(rf"\.{name}\b|\"{name}\"", text)) == []

@@ -211,6 +211,20 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
     ]
 
 
+@pytest.mark.parametrize(
+    ("defaults", "queue"),
+    [
+        pytest.param({"ram": "1 GiB"}, "small", id="the-default-fits"),
+        pytest.param({"ram": "8 GiB"}, "large", id="the-default-is-too-large"),
+    ],
+)
+def test_a_queue_s_condition_on_what_a_task_does_not_ask_for_is_decided_by_the_defaults(
+    defaults: dict[str, Any], queue: str
+) -> None:
+    queues = [{"name": "small", "when": "ram < 4294967296"}, {"name": "large"}]
+    assert f"--partition={queue}" in directives({}, defaults=defaults, queues=queues)
+
+
 @pytest.mark.parametrize("name", ["it's", '"', "$(touch /tmp/x)", "`id`", "a\\b", "é 名", "#", "--"])
 def test_a_hostile_task_name_stays_one_word_in_every_directive_and_the_script_still_parses(name: str) -> None:
     script = render_job(shipped("slurm"), job_of({"command": "true", "name": name}), "/ws").script

@@ -17,12 +17,16 @@ import pytest
 import yaml
 
 from adapter.cli.main import EXIT_CODES, cli
+from adapter.cli.test import rendered
 from adapter.config.load import load_backend, validate_file
+from adapter.config.settings import load_settings
 from adapter.config.tasks import load_tasks
 from adapter.core.job import Job
 from adapter.core.rehearsal import life_cycle
 from adapter.core.task import RESOURCE_FIELDS, Resources, Step, Task
 from adapter.errors import AdapterError
+from adapter.testkit.run import examine
+from adapter.testkit.subject import Status
 from tests.crash.victim import POINTS
 
 if TYPE_CHECKING:
@@ -67,6 +71,14 @@ def test_a_backend_file_in_a_document_validates_and_renders(text: str, tmp_path:
     script = actions.get("script") or actions["document"]
     assert {"submit", "monitor", "find", "kill"} <= actions.keys()
     assert f"{backend.directive_prefix} " in script
+
+
+@pytest.mark.parametrize("text", blocks("yaml backend"))
+def test_a_backend_file_in_a_document_passes_adapter_test(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(text, encoding="utf-8")
+    report = examine(str(file), (), rendered)
+    assert [f"{row.name}: {row.outcome.why}" for row in report.rows if row.outcome.status is Status.FAILED] == []
 
 
 def a_job(backend: Backend, **resources: Any) -> Job:
@@ -120,6 +132,14 @@ def test_a_task_file_in_a_document_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "tasks.yaml"
     file.write_text(text, encoding="utf-8")
     assert load_tasks(file)
+
+
+@pytest.mark.parametrize("text", blocks("yaml config"))
+def test_a_configuration_in_a_document_is_right(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    settings = load_settings({"ADAPTER_CONFIG": str(file), "USER": "ada", "XDG_CONFIG_DIRS": str(tmp_path)})
+    assert settings.sources.keys() == yaml.safe_load(text).keys()
 
 
 def test_every_yaml_block_says_what_it_is() -> None:
