@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,7 +47,8 @@ class Machine(ScriptedTransport):
 
 def _index(folder: str) -> str:
     """Return the index of the job whose folder it is, or the folder itself: a folder of the task's own choice."""
-    return next((part[:4].lstrip("0") for part in folder.split("/") if part[:4].isdigit()), folder)
+    found = re.search(r"/(\d{4})-", folder)
+    return found[1].lstrip("0") if found else folder
 
 
 @pytest.fixture
