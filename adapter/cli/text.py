@@ -59,8 +59,9 @@ def job_title(job: Job) -> str:
 
 
 def verdict_text(job: Job) -> str:
-    """Return how it stands and, where there is one, the message."""
-    message = " / ".join(line for line in printable(job.message or job.collect_problem).splitlines() if line.strip())
+    """Return how it stands, the message where there is one, and what is wrong with its files."""
+    said = "\n".join((job.message, job.collect_problem))
+    message = " / ".join(line for line in printable(said).splitlines() if line.strip())
     return f"{job.verdict}: {message}" if message else job.verdict
 
 

@@ -55,21 +55,20 @@ def writer_problems(tasks: Sequence[Task], same: Same) -> Iterator[tuple[int, in
 
     Two tasks that run in one folder of their own choice name the same file there, too: that is no second writer.
     """
-    first: dict[str, tuple[int, object]] = {}
+    writers: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    sources: dict[str, set[object]] = defaultdict(set)
     for number, task in enumerate(tasks):
         for place, target, shown in _written(task, same):
             source = (task.workdir, posixpath.normpath(task.outputs[place].path)) if task.workdir else number
-            other, its_source = first.setdefault(target, (number, source))
-            if other == number or source == its_source:
-                continue
-            yield (
-                number,
-                place,
-                (
-                    f"task {task.name!r} (number {number + 1}) and task {tasks[other].name!r} (number {other + 1}) "
-                    f"both write {shown}; {_FIX if task.outputs[place].url is None else 'give each its own url'}"
-                ),
-            )
+            if source not in sources[target]:
+                sources[target].add(source)
+                writers[target].append((number, place, shown))
+    for (first, *_), *others in (each for each in writers.values() if len(each) > 1):
+        number, place, shown = others[0]
+        both = " and ".join(f"task {tasks[each].name!r} (number {each + 1})" for each in (number, first))
+        more = f", as do {len(others) - 1} more" if len(others) > 1 else ""
+        fix = _FIX if tasks[number].outputs[place].url is None else "give each its own url"
+        yield number, place, f"{both} both write {shown}{more}; {fix}"
 
 
 _FIX = "give each its own folder, as in to: 'results/{{ name }}', or end the path with / if it is a folder"

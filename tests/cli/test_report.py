@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adapter.cli.report import exit_code_of
+from adapter.cli.text import verdict_text
 from adapter.core.job import Job
 from adapter.core.state import Reason, State
 from adapter.core.task import task_from
@@ -47,6 +48,11 @@ def jobs(*ends: dict[str, Any]) -> list[Job]:
 )
 def test_several_tasks_exit_with_what_went_wrong_if_it_is_one_thing(ends: list[dict[str, Any]], code: int) -> None:
     assert exit_code_of(jobs(*ends)) == code
+
+
+def test_what_is_wrong_with_the_files_of_a_failed_job_is_said_too() -> None:
+    (job,) = jobs({**FAILED, "message": "no luck", "collect_problem": "out.txt was here already"})
+    assert verdict_text(job) == "failed: exit code 3: no luck / out.txt was here already"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,12 @@ def test_two_tasks_that_write_one_file_are_told(one: dict[str, Any], two: dict[s
     assert "(number 3)" in message
 
 
+def test_many_tasks_that_write_one_file_are_one_mistake() -> None:
+    ((number, _, message),) = writer_problems(run_of(*[out("out.txt")] * 200), same)
+    assert number == 1
+    assert "out.txt, as do 198 more; give each its own folder" in message
+
+
 @pytest.mark.parametrize(
     ("one", "two"),
     [

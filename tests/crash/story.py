@@ -78,7 +78,7 @@ async def _finish(folder: Path, backend_name: str) -> list[Job]:
 
 def assert_nothing_lost_or_doubled(folder: Path, jobs: list[Job]) -> None:
     """Every task ran exactly once, ended well, was known by one job id, and its file is here."""
-    assert [(job.index, job.state, job.message) for job in jobs] == [
+    assert [(job.index, job.state, job.message + job.collect_problem) for job in jobs] == [
         (number, State.SUCCEEDED, "") for number in range(1, JOBS + 1)
     ]
     ledger = {int(path.name): path.read_text() for path in (folder / "ledger").iterdir()}

@@ -37,7 +37,8 @@ POINTS = {
     "verdicts_half_journaled": "a poll's verdicts are just being written",
     "before_collect": "all jobs have ended, nothing has been brought back",
     "inside_collect": "some of the files have been brought back",
-    "after_collect": "all files are here, the journal does not say so",
+    "after_collect": "all files have arrived, none is in its place",
+    "files_in_place": "all files are in their places, the journal does not say so",
     "answer_lost": "the target's shell dies between the scheduler's yes and the receipt, and we with it",
 }
 
@@ -95,6 +96,11 @@ class DyingJournal(Journal):
         super().add_run(run, jobs)  # type: ignore[arg-type]
         if self.point == "intent_written":
             die()
+
+    def add_brought(self, files: object) -> None:
+        if self.point == "files_in_place":
+            die()
+        super().add_brought(files)  # type: ignore[arg-type]
 
     def save(self, jobs: Iterable[Job]) -> None:
         jobs = list(jobs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sqlite3
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,8 @@ class Machine(ScriptedTransport):
 
 def _index(folder: str) -> str:
     """Return the index of the job whose folder it is, or the folder itself: a folder of the task's own choice."""
-    return next((part[:4].lstrip("0") for part in folder.split("/") if part[:4].isdigit()), folder)
+    found = re.search(r"/(\d{4})-", folder)
+    return found[1].lstrip("0") if found else folder
 
 
 @pytest.fixture
@@ -187,14 +190,18 @@ def test_files_of_one_folder_that_tasks_share_are_one_file(machine: Machine, jou
     assert (texts(here), [job.collect_problem for job in story.jobs]) == ({"log.txt": "x"}, ["", ""])
 
 
+@pytest.mark.parametrize("noted", [True, False], ids=["noted-in-the-journal", "not-even-that"])
 def test_files_that_came_before_the_process_died_are_no_strangers(
-    machine: Machine, journal: Journal, here: Path
+    machine: Machine, journal: Journal, here: Path, *, noted: bool
 ) -> None:
     writes(machine, 1, out="of a")
     writes(machine, 2, out="of b")
     story = run(machine, journal, task("a", "*.txt"), task("b", "*.txt"))
     before = texts(here)
     journal.save(job.but(collected=False, collect_problem="") for job in story.jobs)  # as if it died just before that
+    if not noted:
+        with sqlite3.connect(journal.path) as database:
+            database.execute("DELETE FROM brought")
 
     async def again() -> list[Job]:
         executor = Executor(slurm(), transport=machine, journal=journal, clock=Slurm(transport=machine).clock)

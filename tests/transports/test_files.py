@@ -198,3 +198,9 @@ def test_what_is_excluded_stays_where_it_is(tmp_path: Path) -> None:
     archive.seek(0)
     far = replace(here, to=str(tmp_path / "far"))
     assert unpack_here(archive, far) == [path.replace("/here/", "/far/") for path in brought]
+
+
+def test_a_link_to_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TransportError, match=f"cannot put {tmp_path}/gone"):
+        put_here(Upload(target=f"{tmp_path}/link", path=f"{tmp_path}/gone", link=True))
+    assert not (tmp_path / "link").is_symlink()
