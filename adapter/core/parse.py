@@ -78,7 +78,7 @@ def parse_job_id(pattern: re.Pattern[str] | JsonRows, completed: CompletedComman
 def _job_ids(pattern: re.Pattern[str] | JsonRows, text: str) -> list[str]:
     if isinstance(pattern, JsonRows):
         answer = pattern.read(text)
-        return [job_id for row in answer.rows if (job_id := checked.job_id(row["job_id"]))] if answer else []
+        return [(row["job_id"] or "").strip() for row in answer.rows] if answer else []
     if len(text) > MOST_SUBMIT_LETTERS:
         return []
     return [job_id for match in pattern.finditer(text) if (job_id := checked.job_id(match["job_id"]))]
@@ -199,7 +199,7 @@ def parse_tokens(
         return None
     if any(_is_cut((row.get("token") or "").strip(), wanted) for row in read.rows):
         return None
-    found = {(row.get("token") or "").strip(): checked.job_id(row["job_id"]) or "" for row in read.rows}
+    found = {(row.get("token") or "").strip(): (row["job_id"] or "").strip() for row in read.rows}
     return {token: job_id for token, job_id in found.items() if token}, read.next
 
 
@@ -239,7 +239,7 @@ def _observation(spec: QuerySpec, groups: Mapping[str, str | None]) -> Observati
         if state is State.SUCCEEDED:
             state, native_state = State.UNKNOWN, f"{native_state} with an exit code that is none"
     return Observation(
-        job_id=checked.job_id(groups["job_id"]) or "",
+        job_id=(groups["job_id"] or "").strip(),
         state=state,
         reason=reason,
         native_state=native_state,

@@ -131,7 +131,7 @@ def nested(random: Random, text: str) -> str:
     return random.choice((left * depth + text + right * depth, left * depth, text + left * depth))
 
 
-def emptied(random: Random, text: str) -> str:  # noqa: ARG001 (one form for all)
+def emptied(random: Random, text: str) -> str:
     """Nothing came, or nothing to be seen."""
     return random.choice(("", "\n", " ", "\r\n", "\0", "\ufeff"))
 

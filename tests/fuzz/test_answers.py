@@ -72,7 +72,7 @@ def shown(number: int, seed: Seed, mutations: list[Callable[[Random, str], str]]
 # ---- what is asked of each ---------------------------------------------------------------------------------------
 
 
-def read_submit(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # noqa: ARG001, FBT001 (one form for all)
+def read_submit(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     classify(seed.backend, answer)
     try:
         job_id = parse_job_id(seed.backend.submit.job_id, answer)
@@ -81,11 +81,11 @@ def read_submit(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # 
     assert_is_an_id(job_id)
 
 
-def read_monitor(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # noqa: FBT001
+def read_monitor(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     read_query(seed.backend.monitor, seed, answer, honest=honest)
 
 
-def read_result(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # noqa: FBT001
+def read_result(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     assert seed.backend.result is not None
     read_query(seed.backend.result, seed, answer, honest=honest)
 
@@ -116,19 +116,19 @@ def said_to_succeed(seed: Seed, job_id: str) -> bool:
     return bool(seed.capture.jobs.get(job_id, {}).get("state") == "succeeded")
 
 
-def read_find(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # noqa: ARG001, FBT001
+def read_find(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     assert seed.backend.find is not None
     found = parse_tokens(seed.backend.find, seed.backend, answer)
     for job_id in found[0].values() if found else ():
         assert_is_an_id(job_id)
 
 
-def read_kill(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # noqa: ARG001, FBT001
+def read_kill(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     classify(seed.backend, answer)
     assert len(answer.words) < 10_000
 
 
-def read_version(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # noqa: ARG001, FBT001
+def read_version(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     pattern = seed.backend.version_pattern
     assert pattern is not None
     if match := pattern.search(answer.stdout + answer.stderr):
@@ -136,7 +136,7 @@ def read_version(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  #
             version_matches(match["version"], condition)
 
 
-def read_watched(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # noqa: ARG001, FBT001
+def read_watched(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     assert seed.backend.watch is not None
     for job_id in job_ids_told(seed.backend.watch, answer.stdout):
         assert_is_an_id(job_id)
@@ -145,7 +145,7 @@ def read_watched(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  #
     told.is_about("7[3].server")
 
 
-def read_log(seed: Seed, answer: CompletedCommand, honest: bool) -> None:  # noqa: ARG001, FBT001
+def read_log(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     for spec in seed.backend.logs.values():
         if isinstance(spec, LogSpec) and spec.text is not None:
             text = json_text(spec.text, answer.stdout)
