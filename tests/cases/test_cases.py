@@ -18,11 +18,31 @@ from adapter.testkit.replay import Player, asked_jobs, poll, results, verdict
 from adapter.execution.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from adapter.core.backend import Backend
     from adapter.core.parse import Observation
 
 FILES = sorted(Path(__file__).parent.glob("*.yaml"))
-CASES = [case for file in FILES for case in yaml.safe_load(file.read_text(encoding="utf-8"))]
+
+
+def cases_in(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the cases in *file*. A list of ``words`` stands for as many cases, and so does a map of ``each``.
+
+    A word of ``each`` is put where ``WORD`` stands in the answer.
+    """
+    for entry in yaml.safe_load(file.read_text(encoding="utf-8")):
+        case = {"asked": "5", **entry}
+        if not {"words", "each"} & case.keys():
+            yield case
+        for words in case.get("words", ()):
+            yield {**case, "id": f"{case['backend']}-{case['means'][0]}-{words}", "stderr": f"{words}\n"}
+        for word, means in case.get("each", {}).items():
+            filled = case["stdout"].replace("WORD", word)
+            yield {**case, "id": f"{case['id']}-{word}", "stdout": filled, "means": means}
+
+
+CASES = [case for file in FILES for case in cases_in(file)]
 
 
 @cache
@@ -33,7 +53,7 @@ def backend_of(name: str) -> Backend:
 def answer_of(case: dict[str, Any]) -> CompletedCommand:
     return CompletedCommand(
         command=case["action"],
-        exit_code=case.get("exit_code", 1),
+        exit_code=case.get("exit_code", 0 if case.get("stdout") and case["action"] != "kill" else 1),
         stdout=case.get("stdout", ""),
         stderr=case.get("stderr", ""),
     )
