@@ -68,8 +68,8 @@ class Backend:
 
     ``script`` is what is written beside the submit command: text for a shell, or a document for a service. ``images``
     holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
-    is. ``automatic`` says for which tasks this backend is a default, ``None`` for none. ``errors_otherwise`` are the words
-    of sentences that name no cause: asked where none of ``errors`` fits.
+    is. ``automatic`` says for which tasks this backend is a default, ``None`` for none. ``errors_otherwise`` holds what
+    names no cause: asked where none of ``errors`` fits.
     """
 
     name: str

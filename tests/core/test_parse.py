@@ -350,7 +350,7 @@ def test_words_that_name_a_cause_decide_before_the_sentence_around_every_cause(w
     assert classify(toy(**GENERAL), said(stderr=words, code=1)) == kind
 
 
-PATTERNS = {
+PATTERNS: dict[str, Any] = {
     "row": r"^(?P<job_id>\d+) (?P<state>\w+)(?: (?P<reason>.*))?$",
     "states": {"queued": ["qw", "/[a-z]*q[a-z]*/"], "held": ["hqw"], "suspended": ["/.*s.*/"]},
     "reasons": {"held": ["/user .* held/"], "failed/launch_failure": ["/MISCONFIGURATION:.*/"]},
@@ -371,7 +371,8 @@ PATTERNS = {
     ],
 )
 def test_a_state_or_a_reason_may_be_named_by_a_pattern(row: str, expected: tuple[State, Reason | None]) -> None:
-    seen = parse_rows(toy(monitor={**PATTERNS, "states": {"running": None, "succeeded": None, "failed": None, "killed": None, **PATTERNS["states"]}}).monitor, row).observations["1"]
+    states = {"running": None, "succeeded": None, "failed": None, "killed": None, **PATTERNS["states"]}
+    seen = parse_rows(toy(monitor={**PATTERNS, "states": states}).monitor, row).observations["1"]
     assert (seen.state, seen.reason) == expected
     assert seen.stuck is (expected[0] is State.FAILED)
 
