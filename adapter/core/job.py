@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from adapter.core.task import Task
 
 
-TOKEN_START = "adapter-"
+OUR_MARK = "adapter-"
 """How the token of every job begins."""
 
 
@@ -100,7 +100,7 @@ class Job:
     @property
     def token(self) -> str:
         """Our unique mark on it, in letters that every scheduler accepts in a comment, name, label or tag."""
-        return f"{TOKEN_START}{self.run}-{self.index}-{self.attempt}"
+        return f"{OUR_MARK}{self.run}-{self.index}-{self.attempt}"
 
     @property
     def folder_name(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from adapter.core import checked, units
 from adapter.core.exit_file import signal_in
-from adapter.core.job import TOKEN_START, Usage
+from adapter.core.job import OUR_MARK, Usage
 from adapter.core.rows import JsonRows, Rows
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
@@ -195,7 +195,7 @@ def parse_tokens(
         unreadable += [line for line in _unexplained(backend, completed.stderr) if said_nothing and line not in noise]
         if unreadable:
             return None
-    if any(TOKEN_START in line for line in unreadable) or _breaks_off(spec, completed.stdout):
+    if any(OUR_MARK in line for line in unreadable) or _breaks_off(spec, completed.stdout):
         return None
     if any(_is_cut((row.get("token") or "").strip(), wanted) for row in read.rows):
         return None
@@ -210,7 +210,7 @@ def _breaks_off(spec: QuerySpec, stdout: str) -> bool:
 
 def _is_cut(text: str, wanted: Collection[str]) -> bool:
     """Whether *text* is the beginning of a token: listings cut names that are too long for their column."""
-    if not text.startswith(TOKEN_START) or re.fullmatch(r".*-\d+-\d+", text):
+    if not text.startswith(OUR_MARK) or re.fullmatch(r".*-\d+-\d+", text):
         return False
     return any(token.startswith(text) for token in wanted)
 

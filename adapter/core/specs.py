@@ -68,7 +68,7 @@ Meaning = tuple[State, Reason | None]
 
 
 class StateMap(dict[str, Meaning]):
-    """What a scheduler's words mean: word by word, and then by patterns, ``/.../`` in a backend file, in their order."""
+    """What a scheduler's words mean: word by word, and then by patterns in order, ``/.../`` in a backend file."""
 
     def __init__(self, ours: Mapping[str, Iterable[object]] | None = None) -> None:
         """Read what stands under ``states`` or ``reasons``: our words, and the scheduler's that mean them."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.core import checked
 from adapter.core.frame import commands_in, unframe
-from adapter.core.parse import classify, is_no_answer, parse_job_id, parse_query, parse_tokens
+from adapter.core.parse import classify, is_no_answer, parse_job_id, parse_query, parse_tokens, words_beside
 from adapter.core.receipt import Handover, handed_over, probe_step, read_probe, read_receipt, step_kind
 from adapter.core.render import render_command
 from adapter.core.rows import Lines
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from adapter.core.backend import Backend
     from adapter.core.exit_file import ExitReport
     from adapter.core.job import Job
-    from adapter.core.parse import Observation
+    from adapter.core.parse import Answer, Observation
     from adapter.core.specs import CommandSpec, QuerySpec
     from adapter.errors import CompletedCommand
     from adapter.execution.executor import Executor
@@ -251,7 +251,7 @@ class Reader:
         record = Record(action, _about(about), completed, {}, asked=tuple(dict.fromkeys(ids)))
         completed = self._without_others(spec, record, ids)
         answer = parse_query(spec, self._backend, completed, ids)
-        if answer is None or (not answer.observations and is_no_answer(spec, self._backend, completed)):
+        if answer is None or self._is_doubtful(spec, answer, completed):
             record.expect = {"no_answer": classify(self._backend, completed)}
             record.notes.append(f"no answer: {_CONFIRM}")
             return record
@@ -269,6 +269,14 @@ class Reader:
         record.notes += [f"{one}: {notes[one]}" for one in record.asked]
         record.expect = {**({"jobs": jobs} if jobs else {}), **({"absent": absent} if absent else {})}
         return record
+
+    def _is_doubtful(self, spec: QuerySpec, answer: Answer, completed: CompletedCommand) -> bool:
+        """Whether *answer* shows no job, and holds words that may be why."""
+        if answer.observations:
+            return False
+        kind = classify(self._backend, completed)
+        said = words_beside(spec, self._backend, answer, completed)
+        return is_no_answer(spec, self._backend, completed) or (bool(said) and kind != "gone")
 
     def _leave_out_like(self, grammar: Lines, record: Record, jobs: dict[str, Any], absent: list[str]) -> None:
         """Leave out of *record* the jobs whose line and meaning are those of others in it, but for one or two."""

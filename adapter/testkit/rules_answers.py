@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from adapter.core.job import TOKEN_START
+from adapter.core.job import OUR_MARK
 from adapter.core.lifecycle import Patience, advance
 from adapter.core.parse import classify, parse_job_id, parse_query
 from adapter.core.pattern import can_take_for_ever
@@ -361,7 +361,7 @@ def find(subject: Subject) -> Outcome:
     ]
     for backend, capture in shown:
         quoted = "".join(f"note: {row}\n" for row in _misleading_finds(backend, capture))
-        for text in [quoted + capture.stdout, f"{capture.stdout.rstrip()}\n{quoted}"] if quoted and not problems else []:
+        for text in (quoted + capture.stdout, f"{capture.stdout.rstrip()}\n{quoted}"):
             came, _ = look(backend, replace(capture.completed, stdout=text), capture.asked)
             problems += [
                 f"{capture.file}, with a line beside it that quotes one of its lines: {token} is taken for {job_id}"
@@ -373,7 +373,11 @@ def find(subject: Subject) -> Outcome:
 
 def find_answers(subject: Subject) -> Outcome:
     """What find cannot read is no answer: a job that is not found is handed over again."""
-    shown = [(backend, capture) for backend, capture in subject.of("find") if capture.expect.get("found")]
+    shown = [
+        (backend, capture)
+        for backend, capture in subject.of("find")
+        if capture.expect.get("found") and not replay(backend, replace(capture, version=None))
+    ]
     if not shown:
         return not_applicable("no find capture shows a job")
     problems = []
@@ -383,16 +387,16 @@ def find_answers(subject: Subject) -> Outcome:
             lost = [token for token in capture.expect["found"] if token not in came]
             if is_complete and lost:
                 problems.append(f"{capture.file}: {what} is taken for a good answer in which {lost[0]} is not there")
-        others = re.sub(rf"{TOKEN_START}[\w-]+", "nightly", capture.stdout)
+        others = re.sub(rf"{OUR_MARK}[\w-]+", "nightly", capture.stdout)
         came, is_complete = look(backend, replace(capture.completed, stdout=others), capture.asked)
         if came or not (is_complete or _is_named_by_us(backend)):
-            problems.append(f"{capture.file}: the jobs of others alone are no good answer; let the pattern read every row")
+            problems.append(f"{capture.file}: the jobs of others alone are no good answer: let find read every row")
     return outcome_of(list(dict.fromkeys(problems)))
 
 
 def _is_named_by_us(backend: Backend) -> bool:
     """Whether a job's id is our token: then no other job fits."""
-    return isinstance(backend.submit.job_id, re.Pattern) and TOKEN_START in backend.submit.job_id.pattern
+    return isinstance(backend.submit.job_id, re.Pattern) and OUR_MARK in backend.submit.job_id.pattern
 
 
 def _hostile_finds(capture: Capture) -> Iterator[tuple[str, CompletedCommand]]:
@@ -409,7 +413,7 @@ def _hostile_finds(capture: Capture) -> Iterator[tuple[str, CompletedCommand]]:
 
 _INSTEAD = {
     "an error text": "internal failure: the listing is not to be had at this time\n",
-    "a page of HTML": "<!DOCTYPE html>\n<html><head><title>Sign in</title></head>\n<body>Please sign in.</body></html>\n",
+    "a page of HTML": "<!DOCTYPE html>\n<html><head><title>Sign in</title></head>\n<body>Sign in.</body></html>\n",
     "a sentence in another language": "Die Auftragsliste ist zur Zeit nicht verf\u00fcgbar.\n",
 }
 

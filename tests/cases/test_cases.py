@@ -14,8 +14,8 @@ from adapter.config.load import load_backend
 from adapter.core.parse import classify
 from adapter.core.state import State
 from adapter.errors import CompletedCommand
-from adapter.testkit.replay import Player, asked_jobs, poll, results, verdict
 from adapter.execution.site import Site
+from adapter.testkit.replay import Player, asked_jobs, poll, results, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,6 +19,8 @@ from adapter.core.parse import (
     parse_job_id,
     parse_query,
     parse_rows,
+    parse_tokens,
+    words_beside,
 )
 from adapter.core.specs import parse_state_word
 from adapter.core.state import Reason, State
@@ -329,3 +331,125 @@ def test_a_state_word_is_read(word: str, expected: Any) -> None:
 def test_a_state_word_that_is_not_ours_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="is not a valid"):
         parse_state_word(word)
+
+
+GENERAL = {"errors": {"limit": ["Submit"], "permanent": ["PerJob"], "otherwise": {"limit": ["policy"]}}}
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        pytest.param("QOSMaxWallDurationPerJob\nviolates a policy", "permanent", id="the-cause-comes-first"),
+        pytest.param("violates a policy\nQOSMaxWallDurationPerJob", "permanent", id="the-cause-comes-last"),
+        pytest.param("QOSMaxSubmitJob\nviolates a policy", "limit", id="a-cause-of-the-same-class"),
+        pytest.param("violates a policy", "limit", id="no-cause-is-named"),
+        pytest.param("something else", None, id="neither"),
+    ],
+)
+def test_words_that_name_a_cause_decide_before_the_sentence_around_every_cause(words: str, kind: str | None) -> None:
+    assert classify(toy(**GENERAL), said(stderr=words, code=1)) == kind
+
+
+PATTERNS: dict[str, Any] = {
+    "row": r"^(?P<job_id>\d+) (?P<state>\w+)(?: (?P<reason>.*))?$",
+    "states": {"queued": ["qw", "/[a-z]*q[a-z]*/"], "held": ["hqw"], "suspended": ["/.*s.*/"]},
+    "reasons": {"held": ["/user .* held/"], "failed/launch_failure": ["/MISCONFIGURATION:.*/"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        pytest.param("1 qw", (State.QUEUED, None), id="a-word"),
+        pytest.param("1 hqw", (State.HELD, None), id="a-word-before-any-pattern"),
+        pytest.param("1 Rqw", (State.UNKNOWN, None), id="a-pattern-has-to-fit-the-whole-word"),
+        pytest.param("1 rqs", (State.QUEUED, None), id="the-first-pattern-decides"),
+        pytest.param("1 rs", (State.SUSPENDED, None), id="a-later-pattern"),
+        pytest.param("1 qw user env is held", (State.HELD, None), id="a-reason-in-free-text"),
+        pytest.param("1 qw MISCONFIGURATION:X - words", (State.FAILED, Reason.LAUNCH_FAILURE), id="what-never-passes"),
+        pytest.param("1 qw NO MISCONFIGURATION:X", (State.QUEUED, None), id="another-reason"),
+    ],
+)
+def test_a_state_or_a_reason_may_be_named_by_a_pattern(row: str, expected: tuple[State, Reason | None]) -> None:
+    states = {"running": None, "succeeded": None, "failed": None, "killed": None, **PATTERNS["states"]}
+    seen = parse_rows(toy(monitor={**PATTERNS, "states": states}).monitor, row).observations["1"]
+    assert (seen.state, seen.reason) == expected
+    assert seen.stuck is (expected[0] is State.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("answer", "doubtful"),
+    [
+        pytest.param(said("", "not configured for that\n"), ("not configured for that",), id="words-of-no-class"),
+        pytest.param(said("", "Invalid job id specified\n"), (), id="words-that-say-it-is-gone"),
+        pytest.param(
+            said("", "Invalid job id specified\nanother matter\n"), ("another matter",), id="other-words-beside-those"
+        ),
+        pytest.param(said("odd row\n", ""), ("odd row",), id="an-unreadable-line"),
+        pytest.param(said("", ""), (), id="nothing"),
+    ],
+)
+def test_what_stands_beside_no_rows_may_be_why_there_are_none(
+    answer: CompletedCommand, doubtful: tuple[str, ...]
+) -> None:
+    backend = shipped("slurm")
+    parsed = parse_query(backend.monitor, backend, answer, ["9"])
+    assert parsed is not None
+    assert words_beside(backend.monitor, backend, parsed, answer) == doubtful
+
+
+def test_words_beside_a_listing_of_everything_are_no_reason_to_doubt_it() -> None:
+    backend = shipped("sge")
+    answer = said("", "note: a new version is there\n")
+    parsed = parse_query(backend.monitor, backend, answer, ["9"])
+    assert parsed is not None
+    assert words_beside(backend.monitor, backend, parsed, answer) == ()
+
+
+MINE = "adapter-c7kq2m9xdt-12-1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(said("slurm is tired today\n"), id="an-error-text-with-exit-code-0"),
+        pytest.param(said("<html>\n<body>Sign in</body>\n</html>\n"), id="html"),
+        pytest.param(said("Die Liste ist nicht verfuegbar\n"), id="a-translated-sentence"),
+        pytest.param(said(f"8 {MINE}\n"), id="another-form-of-rows"),
+        pytest.param(said(f"7|other|\n8|{MINE[:12]}"), id="a-row-that-breaks-off"),
+        pytest.param(said("7|other|\n8|some"), id="the-last-line-has-no-end"),
+        pytest.param(said(f"7|other|\n8:{MINE}\n"), id="a-piece-of-a-token-in-what-cannot-be-read"),
+        pytest.param(said(f"7|other|\n8|{MINE[:19]}|\n"), id="a-column-that-cuts-names"),
+        pytest.param(said("7|other|\n", "Socket timed out on send/recv operation\n"), id="words-of-a-hiccup"),
+        pytest.param(said("", "an odd thing happened\n"), id="only-words-on-standard-error"),
+        pytest.param(said("7|other|\n", "", 1), id="a-failed-command-with-rows"),
+    ],
+)
+def test_a_look_for_a_job_that_is_not_whole_is_no_answer(answer: CompletedCommand) -> None:
+    backend = shipped("slurm")
+    assert backend.find
+    assert parse_tokens(backend.find, backend, answer, wanted=[MINE]) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        pytest.param(said(""), {}, id="nothing"),
+        pytest.param(said("7|(null)|\n8||\n"), {"(null)": "7"}, id="jobs-of-others"),
+        pytest.param(said(f"7|x|\n8|{MINE}|\n"), {"x": "7", MINE: "8"}, id="ours"),
+        pytest.param(said("*** soup today ***\n7|x|\n"), {"x": "7"}, id="noise-beside-rows"),
+        pytest.param(said("7|adapter-training|\n"), {"adapter-training": "7"}, id="a-name-like-ours"),
+        pytest.param(said("7|x|\n", "an odd thing happened\n"), {"x": "7"}, id="rows-and-words-on-standard-error"),
+    ],
+)
+def test_a_look_for_a_job_finds_what_is_there(answer: CompletedCommand, found: dict[str, str]) -> None:
+    backend = shipped("slurm")
+    assert backend.find
+    assert parse_tokens(backend.find, backend, answer, wanted=[MINE]) == (found, None)
+
+
+def test_lines_that_were_seen_beside_good_rows_do_not_spoil_an_empty_look() -> None:
+    backend = shipped("slurm")
+    assert backend.find
+    answer = said("*** soup today ***\n", "note: soup\n")
+    assert parse_tokens(backend.find, backend, answer, noise={"*** soup today ***"}) == ({}, None)

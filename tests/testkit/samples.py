@@ -42,7 +42,7 @@ SOUND: dict[str, Any] = {
         "command": "toy-kill {{ job_ids | words }}",
         "escalate": {"after": "10s", "command": "toy-kill --hard {{ job_id }}"},
     },
-    "find": {"command": "toy-list --mine", "row": r"^(?P<job_id>\d+) (?P<token>adapter-\S+)$"},
+    "find": {"command": "toy-list --mine", "row": r"^(?P<job_id>\d+) (?P<token>\S+)$"},
     "version": {"command": "toy-list --version", "pattern": r"^toy (?P<version>[\d.]+)$"},
     "errors": {
         "transient": ["try again later"],

@@ -126,6 +126,11 @@ BREAKS = [
     pytest.param("kill of a finished job", {"errors": {"gone": ["no such job"]}}, id="ended jobs are not known"),
     pytest.param("find", {"find": {"row": r"^(?P<job_id>\d+) mark=(?P<token>\S+)$"}}, id="another form"),
     pytest.param("find", {"find": {"row": r"(?P<job_id>\d+) token=(?P<token>\S+)$"}}, id="a quoted line is a find"),
+    pytest.param(
+        "find answers",
+        {"find": {"row": r"^(?P<job_id>\d+) (?P<token>adapter-\S+)$"}},
+        id="the jobs of others are not read",
+    ),
     pytest.param("job id", {"submit": {"job_id": r"accepted (?P<job_id>\d+)$"}}, id="a quoted line is an answer"),
     pytest.param("empty answer", {"monitor": {"absent": {"gone_after": 0}}}, id="lost at once"),
     pytest.param("logs", {"logs": {"stdout": "{{ stdout | raw }}"}}, id="a raw path of a log"),
@@ -233,7 +238,7 @@ def test_without_captures_the_rules_about_answers_say_that_there_is_nothing_to_t
     found = results({}, ())
     assert {name for name, (status, _) in found.items() if status is Status.NOT_APPLICABLE} == {
         "token", "job id", "states", "unknown state", "unreadable line", "banner", "not UTF-8", "finished ids",
-        "kill of a finished job", "find", "pages",
+        "kill of a finished job", "find", "find answers", "pages",
     } - {"token" if found["token"][0] is Status.OK else ""}  # fmt: skip
     assert all(why for status, why in found.values() if status is Status.NOT_APPLICABLE)
 
