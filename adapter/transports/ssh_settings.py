@@ -340,10 +340,10 @@ def proxy_command(settings: HostSettings, words: str) -> list[str] | None:
     if settings.is_on("proxyusefdpass"):
         raise SettingsError("ProxyUseFdpass is not supported")
     command = settings.expanded(command)
-    program = re.match(r"[\w./+-]+(?=\s|$)", command)
-    if program and shutil.which(program[0]) is None:
+    program = re.match(r"[\w./+~$-]+(?=\s|$)", command)
+    if program and shutil.which(os.path.expanduser(os.path.expandvars(program[0]))) is None:  # noqa: PTH111 (a word)
         raise SettingsError(f"the ProxyCommand {command!r} cannot be run: there is no program {program[0]}")
-    shell = os.environ.get("SHELL") or "/bin/sh"
+    shell = shutil.which(os.environ.get("SHELL") or "/bin/sh") or "/bin/sh"
     # asyncssh takes the end of any of its pipes for the end of the connection: standard error's stays open as 9
     quietly = 'exec 9>&2 2>"$1"; exec "$2" -c "exec $3" 9>&9'
     return ["/bin/sh", "-c", quietly, "sh", words, shell, command]

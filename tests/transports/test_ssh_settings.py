@@ -169,6 +169,8 @@ def test_what_is_to_be_set_and_sent_reaches_the_server_and_only_that(
         pytest.param("Port many", r"\.ssh/config line 2: Bad number 'many'|line 2: bad port|Bad port", id="a port"),
         pytest.param("StrictHostKeyChecking maybe", r"\.ssh/config line 2: .*maybe", id="a value that is none"),
         pytest.param("ProxyCommand no-such-program %h", "there is no program no-such-program", id="no such proxy"),
+        pytest.param("ProxyCommand ~/no/such %h", "there is no program ", id="no such proxy at home"),
+        pytest.param("ProxyCommand $HOME/no/such %h", "there is no program ", id="no such proxy by a variable"),
         pytest.param("ProxyCommand ~/x %q", "the unknown token %q", id="a token of nothing"),
         pytest.param("IdentityFile ${{NOT_SET_AT_ALL}}/key", "NOT_SET_AT_ALL, which is not set", id="no such variable"),
         pytest.param(
