@@ -213,7 +213,7 @@ class SshTransport:
         first = Hop(self.host, given.get("user"), given.get("port"))
         try:
             return await self._reach(first, hops=MOST_HOPS)
-        except SettingsError as error:
+        except (SettingsError, OSError) as error:  # what the network does is a ConnectError already
             raise self._stop(f"the SSH set-up for {self.host} is wrong: {error}") from error
 
     async def _reach(

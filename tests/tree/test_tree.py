@@ -15,9 +15,7 @@ BUILT = (".whl", ".tar", ".gz", ".zip", ".so", ".pyc", ".sif", ".deb", ".exe")
 def test_no_built_file_is_tracked() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("this is no git checkout")
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     assert "pyproject.toml" in tracked
     assert [name for name in tracked if name.endswith(BUILT)] == []
 
