@@ -302,6 +302,7 @@ class Broker:
 def _far_transport(broker: Broker, settings: Mapping[str, Any]) -> Any:
     """Return the broker's SSH transport: it asks who wants the login, and remembers refusals for the next broker."""
     from adapter.transports.ssh import SshTransport  # noqa: PLC0415 (only the broker pays for it)
+    from adapter.transports.ssh_settings import SettingsError  # noqa: PLC0415
 
     class _Far(SshTransport):
         logged_in_at: float | None = None
@@ -327,7 +328,8 @@ def _far_transport(broker: Broker, settings: Mapping[str, Any]) -> Any:
             try:
                 opened = await super()._login()
             except AuthenticationError as error:
-                _keep_refusal(broker.place.refusal, str(error))
+                if not isinstance(error.__cause__, SettingsError):  # a mistake here is put right at once
+                    _keep_refusal(broker.place.refusal, str(error))
                 raise
             broker.place.refusal.unlink(missing_ok=True)
             self.logged_in_at = time.time()

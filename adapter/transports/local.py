@@ -13,7 +13,7 @@ import sh
 
 from adapter.environment import user_environment
 from adapter.errors import CompletedCommand, ConnectError, OutcomeUnknown
-from adapter.transports.files import get_here, put_here
+from adapter.transports.files import get_here, put_here, refuse_special
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +92,7 @@ def _set(ended: asyncio.Future[None]) -> None:
 
 
 def _put_all(uploads: Sequence[Upload]) -> None:
+    refuse_special(uploads)
     for upload in uploads:
         put_here(upload)
 

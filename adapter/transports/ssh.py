@@ -17,7 +17,8 @@ from asyncssh.constants import OPEN_CONNECT_FAILED
 
 from adapter.errors import AuthenticationError, CompletedCommand, ConnectError, OutcomeUnknown, TransportError
 from adapter.transports.channels import Channels
-from adapter.transports.ssh_files import get_files, put_files
+from adapter.transports.ssh_files import put_files
+from adapter.transports.ssh_get import get_files
 from adapter.transports.ssh_keys import HostKeys, UserKeys, user_keys
 from adapter.transports.ssh_settings import (
     Hop,
@@ -212,7 +213,7 @@ class SshTransport:
         first = Hop(self.host, given.get("user"), given.get("port"))
         try:
             return await self._reach(first, hops=MOST_HOPS)
-        except SettingsError as error:
+        except (SettingsError, OSError) as error:  # what the network does is a ConnectError already
             raise self._stop(f"the SSH set-up for {self.host} is wrong: {error}") from error
 
     async def _reach(
@@ -262,7 +263,7 @@ class SshTransport:
                         "host_key_alias": settings.first("hostkeyalias") or None,
                         "server_host_key_algs": host_keys.algorithms() or "default",
                         "connect_timeout": None,
-                        "agent_path": agent or None,
+                        "agent_path": None,  # its keys are among ours
                         **self._asyncssh_options,
                     }
                     if options.get("client_keys", ()) == ():

@@ -1,8 +1,7 @@
-"""Files to and from a far machine, in bulk: what is there does not travel, nothing is half under its final name.
+"""Files to a far machine, in bulk: what is there does not travel, nothing is half under its final name.
 
-Going up, content is kept once in a store (``SCRATCH/store``) under its SHA-256 and linked, read-only, to its place.
+Content is kept once in a store (``SCRATCH/store``) under its SHA-256 and linked, read-only, to its place.
 Small files travel as one archive, large ones alone, and a large one that was interrupted goes on where it stopped.
-Coming down, everything asked for travels as one archive.
 """
 
 from __future__ import annotations
@@ -14,12 +13,10 @@ import io
 import secrets
 import shlex
 import tarfile
-import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, Protocol
 
 import asyncssh
 
@@ -27,14 +24,14 @@ from adapter.core import checked
 from adapter.core.frame import frame, unframe
 from adapter.errors import AuthenticationError, ConnectError, OutcomeUnknown, TransportError
 from adapter.transports.base import Transfer
-from adapter.transports.files import unpack_here
+from adapter.transports.files import refuse_special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from adapter.errors import CompletedCommand
-    from adapter.transports.base import Download, Upload
+    from adapter.transports.base import Upload
 
 SMALL = 1 << 20  # bytes; below, a file travels in the common archive
 TEXT_BLOCK = 1 << 20  # bytes in one command, where files have to travel as text
@@ -72,7 +69,7 @@ class Content:
         return io.BytesIO(self.literal or b"") if self.path is None else self.path.open("rb")
 
 
-class _Count:
+class Count:
     """Tells how far a transfer of *size* bytes is; one of under a mebibyte is not worth a word."""
 
     def __init__(self, link: Link, what: str, size: int) -> None:
@@ -105,18 +102,19 @@ async def put_files(link: Link, uploads: Sequence[Upload], scratch: str) -> None
     """
     plan = await asyncio.to_thread(_plan, uploads)
     step = _place_step(plan, scratch)
-    placed = await _ask(link, step)
+    placed = await ask(link, step)
     if placed.exit_code == _MISSING:
         missing = _read_missing(placed.stdout, plan.contents, link.host)
         keep = await _send(link, [plan.contents[key] for key in missing], missing, scratch)
-        placed = await _ask(link, f"{keep}\n{step}")
+        placed = await ask(link, f"{keep}\n{step}")
     if placed.exit_code != 0:
         raise TransportError(f"cannot put files on {link.host}: {placed.words or f'exit code {placed.exit_code}'}")
 
 
-def _plan(uploads: Iterable[Upload]) -> _Plan:
+def _plan(uploads: Sequence[Upload]) -> _Plan:
     plan = _Plan({}, [], [], set())
     hashes: dict[str, Content] = {}
+    refuse_special(uploads)
     for upload in uploads:
         if upload.link:
             raise TransportError(f"cannot link {upload.target} to {upload.path}: the target is another machine")
@@ -198,7 +196,7 @@ async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], 
     """Send *contents* and return the shell text that then checks them and moves them into the store."""
     small, large = [c for c in contents if c.size < SMALL], [c for c in contents if c.size >= SMALL]
     bundle = f"{scratch}/store/bundle-{secrets.token_hex(6)}.part"
-    count = _Count(link, "sending", sum(content.size for content in contents))
+    count = Count(link, "sending", sum(content.size for content in contents))
     try:
         async with link.sftp() as sftp:
             for content in large:
@@ -224,7 +222,7 @@ async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], 
     return _keep_step(scratch, bundle if small else None, [c.key for c in large])
 
 
-async def _append(link: Link, reader: IO[bytes], target: str, count: _Count, *, start: int) -> None:
+async def _append(link: Link, reader: IO[bytes], target: str, count: Count, *, start: int) -> None:
     """Send what *reader* gives from byte *start* on through the shell, as text: for a server whose SFTP does not work.
 
     What a start-up file prints, which is what breaks SFTP as a rule, does no harm to an answer in a frame.
@@ -235,7 +233,7 @@ async def _append(link: Link, reader: IO[bytes], target: str, count: _Count, *, 
     empty = "" if start else f": >{quoted} && "
     while block := reader.read(TEXT_BLOCK):
         text = base64.encodebytes(block).decode()
-        took = await _ask(link, f"{empty}base64 -d >>{quoted} <<'END'\n{text}END")
+        took = await ask(link, f"{empty}base64 -d >>{quoted} <<'END'\n{text}END")
         if took.exit_code != 0:
             raise TransportError(f"cannot put files at {target} on {link.host}: {took.words}")
         count.add(len(block))
@@ -252,11 +250,11 @@ async def _why_not(link: Link, scratch: str, parts: Sequence[str], error: asyncs
     probe = (
         f"cd {shlex.quote(store)} && head -c {SMALL} /dev/zero >probe.$$; code=$?; rm -f probe.$$ {removed}; exit $code"
     )
-    said = await _ask(link, probe)
+    said = await ask(link, probe)
     return f"cannot put files below {store} on {link.host}: {said.words if said.exit_code else error}"
 
 
-async def _send_one(sftp: asyncssh.SFTPClient, content: Content, offset: int, target: str, count: _Count) -> None:
+async def _send_one(sftp: asyncssh.SFTPClient, content: Content, offset: int, target: str, count: Count) -> None:
     with content.open() as reader:
         start = offset if offset <= content.size else 0
         reader.seek(start)
@@ -265,7 +263,7 @@ async def _send_one(sftp: asyncssh.SFTPClient, content: Content, offset: int, ta
 
 
 async def _send_stream(
-    sftp: asyncssh.SFTPClient, reader: IO[bytes], target: str, count: _Count, *, start: int = 0
+    sftp: asyncssh.SFTPClient, reader: IO[bytes], target: str, count: Count, *, start: int = 0
 ) -> None:
     """Send what *reader* gives to *target* from byte *start* on, many blocks under way at once."""
     mode = "r+b" if start else "wb"
@@ -324,117 +322,7 @@ def _keep_step(scratch: str, bundle: str | None, large: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-# -- coming down
-
-
-async def get_files(link: Link, downloads: Sequence[Download], scratch: str) -> list[list[str]]:
-    """Bring *downloads* from the far machine as one archive; return what was written for each.
-
-    Raises:
-        TransportError: something could not be brought; the message names it.
-    """
-    folder = f"{scratch}/out-{secrets.token_hex(6)}"
-    packed = await _ask(link, _pack_step(downloads, folder))
-    if packed.exit_code != 0:
-        raise TransportError(f"cannot pack outputs on {link.host}: {packed.words}")
-    rows = [tuple(map(checked.whole, line.split())) for line in packed.stdout.splitlines()]
-    sizes = {row[0]: row[1] for row in rows if len(row) == 2 and row[0] is not None and row[1] is not None}
-    if len(sizes) < len(rows) or any(number >= len(downloads) for number in sizes):
-        raise TransportError(f"cannot pack outputs on {link.host}: their sizes are told as {packed.stdout[:200]!r}")
-    written: list[list[str]] = [[] for _ in downloads]
-    if sizes:
-        total = sum(sizes.values())
-        with tempfile.TemporaryFile() as local:
-            await _fetch(link, folder, local, total, _Count(link, "bringing", total))
-            at = 0
-            for number, size in sorted(sizes.items()):
-                written[number] = await asyncio.to_thread(unpack_here, _part(local, at, size), downloads[number])
-                at += size
-    return written
-
-
-def _pack_step(downloads: Sequence[Download], folder: str) -> str:
-    """Return shell text that packs each download's matches, appends the archive to one file, and prints its size."""
-    quoted = shlex.quote(folder)
-    lines = [f"(umask 077 && mkdir -p {quoted}) && cd {quoted} && : >all || exit 1"]
-    for number, download in enumerate(downloads):
-        lines += [
-            f"if cd {shlex.quote(download.folder)} 2>/dev/null; then",
-            f"  {_find(download.pattern)} >{quoted}/list; cd {quoted}",
-            f"  if [ -s list ]; then tar -C {shlex.quote(download.folder)} --null -T list -cf part || exit 1",
-            f'    echo {number} "$(($(wc -c <part)))"; cat part >>all || exit 1; rm part; fi; fi',
-        ]
-    lines.append(f"rm -f list; [ -s all ] || rm -rf {quoted}")
-    return "\n".join(lines)
-
-
-def _find(pattern: str) -> str:
-    escaped = shlex.quote("./" + pattern.replace("\\", "\\\\").rstrip("/"))
-    if "**" in pattern:  # find's * crosses folders: more than what is asked for travels, and only that is unpacked
-        return f"find . -path {escaped.replace('**/', '*')} -print0"
-    depth = len(PurePosixPath(pattern).parts)
-    return f"find . -mindepth {depth} -maxdepth {depth} -path {escaped} -print0"
-
-
-async def _fetch(link: Link, folder: str, local: IO[bytes], size: int, count: _Count) -> None:
-    """Bring the archive in *folder* and remove it there: the channel is open, another would cost three round trips."""
-    path = f"{folder}/all"
-    try:
-        async with link.sftp() as sftp:
-            await _read(sftp, path, local, size, count)
-            with suppress(asyncssh.SFTPError):  # what stays there does no harm
-                await sftp.remove(path)
-                await sftp.rmdir(folder)
-    except (asyncssh.Error, OSError) as error:
-        raise ConnectError(f"the transfer from {link.host} was interrupted: {error}") from error
-    except TransportError as error:
-        if isinstance(error, ConnectError | AuthenticationError):
-            raise
-        await _read_as_text(link, path, local, size, count)
-        await _ask(link, f"rm -rf {shlex.quote(folder)}")
-
-
-async def _read_as_text(link: Link, path: str, local: IO[bytes], size: int, count: _Count) -> None:
-    """Bring a file through the shell, as text: see :func:`_append`."""
-    for at in range(0, size, TEXT_BLOCK):
-        step = f"tail -c +{at + 1} {shlex.quote(path)} | head -c {min(TEXT_BLOCK, size - at)} | base64"
-        length = min(TEXT_BLOCK, size - at)
-        try:
-            block = base64.b64decode((await _ask(link, step)).stdout)
-        except ValueError:
-            block = b""
-        if len(block) != length:
-            raise ConnectError(f"the transfer from {link.host} was interrupted: {len(block)} bytes came of {length}")
-        local.write(block)
-        count.add(min(TEXT_BLOCK, size - at))
-
-
-async def _read(sftp: asyncssh.SFTPClient, path: str, local: IO[bytes], size: int, count: _Count) -> None:
-    async with sftp.open(path, "rb", encoding=None) as file:
-        at = 0
-        while at < size:
-            blocks = [(each, min(1 << 18, size - each)) for each in range(at, min(size, at + (1 << 22)), 1 << 18)]
-            for block in await asyncio.gather(*(file.read(length, start) for start, length in blocks)):
-                if not block:
-                    raise ConnectError(f"the file {path} ends after {at} bytes; it had {size}")
-                local.write(cast("bytes", block))
-            at += sum(length for _, length in blocks)
-            count.add(sum(length for _, length in blocks))
-
-
-def _part(local: IO[bytes], start: int, size: int) -> IO[bytes]:
-    """Return *size* bytes of *local* from *start* on as a file of its own."""
-    part = tempfile.SpooledTemporaryFile(max_size=1 << 24)  # noqa: SIM115 (closed by whoever unpacks it)
-    local.seek(start)
-    while size > 0:
-        block = local.read(min(size, 1 << 20))
-        part.write(block)
-        size -= len(block)
-    part.seek(0)
-    return part
-
-
-async def _ask(link: Link, command: str) -> CompletedCommand:
+async def ask(link: Link, command: str) -> CompletedCommand:
     """Run *command*, whose repetition does no harm, in a frame of its own; a lost answer is "not done yet" here."""
     nonce = f"adapter-{secrets.token_hex(8)}"
     try:

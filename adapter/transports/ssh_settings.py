@@ -60,6 +60,10 @@ class HostSettings:
         """Whether *name* is set to yes."""
         return self.first(name).lower() in {"yes", "true"}
 
+    def is_off(self, name: str) -> bool:
+        """Whether *name* is set to no."""
+        return self.first(name).lower() in {"no", "false"}
+
     @property
     def host(self) -> str:
         """The host to connect to."""
@@ -259,13 +263,13 @@ def connection_options(settings: HostSettings) -> dict[str, Any]:
         "username": settings.user,
         "family": _FAMILY.get(settings.first("addressfamily"), socket.AF_UNSPEC),
         "local_addr": (address, 0) if address else None,
-        "tcp_keepalive": settings.first("tcpkeepalive", "yes") == "yes",
+        "tcp_keepalive": not settings.is_off("tcpkeepalive"),
         "kex_algs": _known(settings, "kexalgorithms", get_kex_algs()),
         "encryption_algs": _known(settings, "ciphers", get_encryption_algs()),
         "mac_algs": _known(settings, "macs", get_mac_algs()),
-        "public_key_auth": settings.first("pubkeyauthentication", "yes") != "no",
-        "password_auth": settings.first("passwordauthentication", "yes") != "no",
-        "kbdint_auth": settings.first("kbdinteractiveauthentication", "yes") != "no",
+        "public_key_auth": not settings.is_off("pubkeyauthentication"),
+        "password_auth": not settings.is_off("passwordauthentication"),
+        "kbdint_auth": not settings.is_off("kbdinteractiveauthentication"),
         "host_based_auth": False,
         "gss_auth": settings.is_on("gssapiauthentication"),
         "gss_kex": settings.is_on("gssapikeyexchange"),
@@ -293,8 +297,10 @@ def _known(settings: HostSettings, name: str, known: Sequence[bytes]) -> list[st
 
 def _agent_forwarding(settings: HostSettings) -> bool | str:
     asked = settings.first("forwardagent", "no")
-    if asked in {"yes", "true", "no", "false"}:
-        return asked in {"yes", "true"}
+    if settings.is_on("forwardagent"):
+        return agent_path(settings)
+    if asked in {"no", "false"}:
+        return False
     return os.environ.get(asked[1:], "") if asked.startswith("$") else str(settings.path(asked))
 
 
@@ -334,10 +340,10 @@ def proxy_command(settings: HostSettings, words: str) -> list[str] | None:
     if settings.is_on("proxyusefdpass"):
         raise SettingsError("ProxyUseFdpass is not supported")
     command = settings.expanded(command)
-    program = re.match(r"[\w./+-]+(?=\s|$)", command)
-    if program and shutil.which(program[0]) is None:
+    program = re.match(r"[\w./+~$-]+(?=\s|$)", command)
+    if program and shutil.which(os.path.expanduser(os.path.expandvars(program[0]))) is None:  # noqa: PTH111 (a word)
         raise SettingsError(f"the ProxyCommand {command!r} cannot be run: there is no program {program[0]}")
-    shell = os.environ.get("SHELL") or "/bin/sh"
+    shell = shutil.which(os.environ.get("SHELL") or "/bin/sh") or "/bin/sh"
     # asyncssh takes the end of any of its pipes for the end of the connection: standard error's stays open as 9
     quietly = 'exec 9>&2 2>"$1"; exec "$2" -c "exec $3" 9>&9'
     return ["/bin/sh", "-c", quietly, "sh", words, shell, command]

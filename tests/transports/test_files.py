@@ -197,7 +197,8 @@ def test_what_is_excluded_stays_where_it_is(tmp_path: Path) -> None:
         tar.add(tmp_path / "work" / "out", "./out")
     archive.seek(0)
     far = replace(here, to=str(tmp_path / "far"))
-    assert unpack_here(archive, far) == [path.replace("/here/", "/far/") for path in brought]
+    assert unpack_here(archive, far, tmp_path / "tree") == []
+    assert get_here(far, tree=tmp_path / "tree") == [path.replace("/here/", "/far/") for path in brought]
 
 
 def test_a_link_to_what_is_not_there_is_refused(tmp_path: Path) -> None:

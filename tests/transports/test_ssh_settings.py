@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ from tests.cli.conftest import Shell
 from tests.transports.test_ssh import SERVER_KEY, USER_KEY, Server, prompter, server, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["server"]
 
@@ -53,7 +56,7 @@ class Home:
         self.ssh = server.folder / ".ssh"
         self.ssh.mkdir(mode=0o700)
         for name in ("key", "somebody-cluster", "with space"):
-            self.write(name, USER_KEY.export_private_key("pkcs8-pem").decode(), mode=0o600)
+            self.write(name, USER_KEY.export_private_key().decode(), mode=0o600)
         self.write("nc.py", NETCAT)
 
     def write(self, name: str, text: str, *, mode: int = 0o644) -> Path:
@@ -166,6 +169,8 @@ def test_what_is_to_be_set_and_sent_reaches_the_server_and_only_that(
         pytest.param("Port many", r"\.ssh/config line 2: Bad number 'many'|line 2: bad port|Bad port", id="a port"),
         pytest.param("StrictHostKeyChecking maybe", r"\.ssh/config line 2: .*maybe", id="a value that is none"),
         pytest.param("ProxyCommand no-such-program %h", "there is no program no-such-program", id="no such proxy"),
+        pytest.param("ProxyCommand ~/no/such %h", "there is no program ", id="no such proxy at home"),
+        pytest.param("ProxyCommand $HOME/no/such %h", "there is no program ", id="no such proxy by a variable"),
         pytest.param("ProxyCommand ~/x %q", "the unknown token %q", id="a token of nothing"),
         pytest.param("IdentityFile ${{NOT_SET_AT_ALL}}/key", "NOT_SET_AT_ALL, which is not set", id="no such variable"),
         pytest.param(
@@ -202,7 +207,7 @@ def test_a_configuration_file_that_the_backend_names_and_that_is_not_there_is_no
     ],
 )
 def test_a_key_that_was_skipped_is_named_where_no_other_one_opens(home: Home, key: str, said: str) -> None:
-    home.write("open", USER_KEY.export_private_key("pkcs8-pem").decode(), mode=0o644)
+    home.write("open", USER_KEY.export_private_key().decode(), mode=0o644)
     home.write("broken", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", mode=0o600)
 
     def prepare() -> None:
@@ -213,6 +218,52 @@ def test_a_key_that_was_skipped_is_named_where_no_other_one_opens(home: Home, ke
         log_in(home, prepare)
     assert "cluster does not let us in" in str(refused.value)
     assert said.format(home.ssh) in str(refused.value)
+
+
+@pytest.fixture
+def agent(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An agent that holds a key that the server does not know, and then the user's."""
+    folder = tempfile.mkdtemp(prefix="agent-", dir="/tmp")  # short, as the path of a socket has to be
+    daemon = subprocess.Popen(["ssh-agent", "-D", "-a", f"{folder}/socket"], stdout=subprocess.PIPE)
+    assert daemon.stdout is not None
+    daemon.stdout.readline()  # it listens
+    monkeypatch.setenv("SSH_AUTH_SOCK", f"{folder}/socket")
+    other = home.write("other", OTHER_KEY.export_private_key().decode(), mode=0o600)
+    for key in (other, home.ssh / "key"):
+        subprocess.run(["ssh-add", "-q", str(key)], check=True)
+    (home.ssh / "key").unlink()
+    yield
+    daemon.terminate()
+    daemon.wait()
+    daemon.stdout.close()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="no ssh-agent here")
+@pytest.mark.parametrize(
+    ("text", "opens"),
+    [
+        pytest.param("", True, id="a key of the agent"),
+        pytest.param("IdentityFile ~/.ssh/key\nIdentitiesOnly yes", True, id="the one whose public half is named"),
+        pytest.param("IdentityFile ~/.ssh/other\nIdentitiesOnly yes", False, id="another one alone"),
+        pytest.param("IdentityAgent none", False, id="no agent"),
+        pytest.param("IdentityAgent $SSH_AUTH_SOCK", True, id="an agent by a variable"),
+        pytest.param("PubkeyAuthentication no", False, id="no keys at all"),
+    ],
+)
+@pytest.mark.usefixtures("agent")
+def test_the_agent_is_asked_as_the_configuration_says(home: Home, text: str, *, opens: bool) -> None:
+    home.write("key.pub", text_of(USER_KEY))
+
+    def prepare() -> None:
+        home.config(text, key="")
+        home.known(SERVER_KEY)
+
+    if opens:
+        assert log_in(home, prepare) == "in\n"
+    else:
+        with pytest.raises(AuthenticationError, match="does not let us in"):
+            log_in(home, prepare)
 
 
 @pytest.mark.parametrize("file", ["known_hosts", "known_hosts2"])
