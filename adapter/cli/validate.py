@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,27 +23,57 @@ _WRONG = 2
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True), metavar="FILE...")
+@click.option("--strict", is_flag=True, help="Warnings count as mistakes.")
 @json_option
-def validate(files: tuple[str, ...], as_json: bool) -> int:
+def validate(files: tuple[str, ...], strict: bool, as_json: bool) -> int:
     r"""Check backend files and task files, or all in a folder; print every problem as file:line:column: message.
+
+    What is no mistake, and is probably not meant, is a warning: the exit code stays 0 unless --strict is given.
 
     \b
     Examples:
       adapter validate cluster.yaml
-      adapter validate .adapter tasks.yaml
+      adapter validate --strict .adapter tasks.yaml
     """
-    checked = [(file, problems_of(file)) for file in _files(files)]
+    checked = [Checked.read(file) for file in _files(files)]
     if as_json:
-        from dataclasses import asdict
-
         from adapter.cli.text import to_json
 
-        shown = [{"file": file, "ok": not found, "problems": [asdict(one) for one in found]} for file, found in checked]
-        click.echo(to_json(shown))
+        click.echo(to_json([one.data(strict=strict) for one in checked]))
     else:
-        for file, found in checked:
-            click.echo("\n".join(map(str, found)) if found else f"{file}: ok")
-    return _WRONG if any(found for _, found in checked) else 0
+        for one in checked:
+            click.echo("\n".join(one.lines()))
+    return 0 if all(one.is_ok(strict=strict) for one in checked) else _WRONG
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file and what was found in it."""
+
+    file: str
+    problems: list[Problem]
+    warnings: list[Problem]
+
+    @classmethod
+    def read(cls, file: str) -> Checked:
+        """Look at *file*; one with problems gets no warnings, which would be guesses."""
+        problems = problems_of(file)
+        return cls(file, problems, [] if problems else warnings_of(file))
+
+    def is_ok(self, *, strict: bool) -> bool:
+        """Whether nothing is wrong; with *strict*, nothing is odd either."""
+        return not (self.problems or (strict and self.warnings))
+
+    def lines(self) -> list[str]:
+        """Return what a person reads."""
+        shown = [str(one) for one in self.problems]
+        shown += [str(replace(one, message=f"warning: {one.message}")) for one in self.warnings]
+        return shown or [f"{self.file}: ok"]
+
+    def data(self, *, strict: bool) -> dict[str, Any]:
+        """Return what a program reads."""
+        problems, warnings = ([asdict(one) for one in found] for found in (self.problems, self.warnings))
+        return {"file": self.file, "ok": self.is_ok(strict=strict), "problems": problems, "warnings": warnings}
 
 
 def _files(paths: Iterable[str]) -> Iterator[str]:
@@ -70,6 +101,14 @@ def problems_of(file: str) -> list[Problem]:
     except TaskError as error:
         return [Problem(message=str(error), file=file)]
     return []
+
+
+def warnings_of(file: str) -> list[Problem]:
+    """Return what is probably not meant in *file*, which has no problems."""
+    from adapter.config.load import advice_for_file
+    from adapter.config.tasks import advice_for_tasks
+
+    return advice_for_tasks(file) if _is_task_file(file) else advice_for_file(file)
 
 
 def _is_task_file(file: str) -> bool:

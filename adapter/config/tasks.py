@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from adapter.config.document import Document, parse, parse_json_line
 from adapter.config.load import Shape, schema, with_words
+from adapter.core.check_advice import task_advice
 from adapter.core.check_task import documents_in, filled, task_problems_in
 from adapter.core.order import order_problems
 from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
@@ -74,6 +75,19 @@ def load_task_set(source: str | Path | TextIO, *, cwd: Path | None = None) -> Ta
     if problems:
         raise SchemaError(sorted(dict.fromkeys(problems), key=lambda one: (one.line or 0, one.column or 0)))
     return TaskSet(name, tasks)
+
+
+def advice_for_tasks(source: str | Path, *, cwd: Path | None = None) -> list[Problem]:
+    """Return what is probably not meant in the task file *source*, which has no mistakes."""
+    content, shown, folder = _content(source, Path.cwd() if cwd is None else cwd)
+    return list(
+        dict.fromkeys(
+            _placed(document, path, finding)
+            for document in _documents(content, shown, [])
+            for path, written in documents_in(without_nulls(document.data))
+            for finding in task_advice(written, lambda file: (folder / file).is_file())
+        )
+    )
 
 
 def _content(source: str | Path | TextIO, here: Path) -> tuple[bytes | str, str, Path]:

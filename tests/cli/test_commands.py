@@ -231,3 +231,30 @@ def test_a_site_s_configuration_is_shown_with_where_each_value_came_from_and_gua
         assert done.returncode == 2
         assert f"is a login node (login_nodes in {site}); hand them to a scheduler with --on NAME" in done.stderr
     assert adapter("render", "--on", "local", "--", "true").returncode == 0
+
+
+def test_a_warning_leaves_the_exit_code_alone_unless_it_is_asked_to_count(adapter: Shell) -> None:
+    (adapter.folder / "run.sh").touch()
+    (adapter.folder / "tasks.yaml").write_text("command: ./run.sh\n")
+    done = adapter("validate", "tasks.yaml")
+    warning = "tasks.yaml:1:10: warning: ./run.sh lies here and is not sent to the job: add it to `inputs`\n"
+    assert (done.returncode, done.stdout) == (0, warning)
+    strict = adapter("validate", "--strict", "tasks.yaml")
+    assert (strict.returncode, strict.stdout) == (2, warning)
+    (told,) = json.loads(adapter("validate", "--json", "tasks.yaml").stdout)
+    assert (told["ok"], told["problems"], len(told["warnings"])) == (True, [], 1)
+
+
+def test_a_workdir_below_the_home_is_the_home_of_this_machine_and_refused_for_another_one(adapter: Shell) -> None:
+    (Path(adapter.environ["HOME"]) / "w").mkdir()
+    (adapter.folder / "tasks.yaml").write_text("command: pwd\nworkdir: ~/w\n")
+    assert adapter("run", "-q", "tasks.yaml").stdout == adapter.environ["HOME"] + "/w\n"
+    adapter.environ["PLACE"] = adapter.environ["HOME"]
+    assert adapter("run", "-q", "--workdir", "$PLACE/w", "--", "pwd").stdout == adapter.environ["HOME"] + "/w\n"
+    done = adapter("render", "--workdir", "$NOWHERE/w", "--", "pwd")
+    assert (done.returncode, "there is no such name in the environment" in done.stderr) == (2, True)
+    done = adapter("render", "--on", "ssh-process", "tasks.yaml")
+    assert (done.returncode, "workdir ~/w: a folder of another machine needs its whole path" in done.stderr) == (
+        2,
+        True,
+    )
