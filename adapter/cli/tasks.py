@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
 
-_RESOURCES = ("cpu", "ram_bytes", "disk_bytes", "gpu", "walltime_s", "queue", "account")
+_RESOURCES = ("cpu", "ram_bytes", "disk_bytes", "gpu", "nodes", "ranks", "walltime_s", "queue", "account")
 
 
 def tasks_and_name(

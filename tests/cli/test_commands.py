@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapter.cli import main
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
@@ -258,3 +260,50 @@ def test_a_workdir_below_the_home_is_the_home_of_this_machine_and_refused_for_an
         2,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        pytest.param(["cancel", "x"], "no command 'cancel'; did you mean 'kill'?", id="cancel"),
+        pytest.param(["stop", "x"], "no command 'stop'; did you mean 'kill'?", id="stop"),
+        pytest.param(["list"], "no command 'list'; did you mean 'status'?", id="list"),
+        pytest.param(["ps"], "no command 'ps'; did you mean 'status'?", id="ps"),
+        pytest.param(["squeue"], "no command 'squeue'; did you mean 'status'?", id="squeue"),
+        pytest.param(["qstat"], "no command 'qstat'; did you mean 'status'?", id="qstat"),
+        pytest.param(["sbatch", "x.sh"], "no command 'sbatch'; did you mean 'submit'?", id="sbatch"),
+        pytest.param(["qsub", "x.sh"], "no command 'qsub'; did you mean 'submit'?", id="qsub"),
+        pytest.param(["retry", "x"], "no command 'retry'; did you mean 'run'?", id="retry"),
+        pytest.param(["hostname"], "no command 'hostname'; to run it: adapter run -- hostname", id="a-program"),
+        pytest.param(["run", "--mem", "4G", "--", "true"], "no option '--mem'; did you mean '--ram'?", id="mem"),
+        pytest.param(["run", "--memory=4G", "--", "x"], "no option '--memory'; did you mean '--ram'?", id="memory"),
+        pytest.param(
+            ["submit", "--partition", "x"], "no option '--partition'; did you mean '--queue'?", id="partition"
+        ),
+        pytest.param(["run", "--time=10m"], "no option '--time'; did you mean '--walltime'?", id="time"),
+        pytest.param(["render", "--cpus-per-task=4"], "did you mean '--cpu'?", id="cpus-per-task"),
+        pytest.param(["run", "--gres", "gpu:1"], "no option '--gres'; did you mean '--gpu'?", id="gres"),
+        pytest.param(["run", "--ntasks", "4"], "no option '--ntasks'; did you mean '--ranks'?", id="ntasks"),
+        pytest.param(["run", "-p", "long"], "no option '-p'; did you mean '--queue'?", id="a-letter"),
+        pytest.param(["run", "--job-name", "x"], "no option '--job-name'; did you mean '--name'?", id="job-name"),
+        pytest.param(["wait", "--time", "x"], "No such option '--time'.", id="a-command-without-it"),
+    ],
+)
+def test_a_word_of_another_tool_is_told_ours(adapter: Shell, words: list[str], hint: str) -> None:
+    done = adapter(*words)
+    assert done.returncode == 2
+    assert hint in done.stderr
+
+
+def test_nodes_and_ranks_can_be_asked_for_on_the_command_line(adapter: Shell) -> None:
+    shown = adapter("render", "--on", "slurm", "--nodes", "2", "--ranks", "8", "--", "true").stdout
+    assert "#SBATCH --nodes=2\n" in shown
+    assert "#SBATCH --ntasks=8\n" in shown
+
+
+def test_what_another_tool_calls_a_command_leads_to_one_that_exists() -> None:
+    table = json.loads((Path(main.__file__).parent / "other_words.json").read_text())
+    assert table["commands"].keys() <= main.COMMANDS.keys()
+    others = " ".join(table["commands"].values()).split()
+    assert set(others) & main.COMMANDS.keys() == set()
+    assert len(others) == len(set(others)), "a word leads to one command"
