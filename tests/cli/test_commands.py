@@ -307,3 +307,21 @@ def test_what_another_tool_calls_a_command_leads_to_one_that_exists() -> None:
     others = " ".join(table["commands"].values()).split()
     assert set(others) & main.COMMANDS.keys() == set()
     assert len(others) == len(set(others)), "a word leads to one command"
+
+
+def test_the_path_of_a_program_is_expanded_by_the_target(adapter: Shell) -> None:
+    folder = Path(adapter.environ["HOME"]) / "my programs"
+    folder.mkdir()
+    (folder / "greet").write_text("#!/bin/sh\necho hello\n")
+    (folder / "greet").chmod(0o755)
+    (adapter.folder / "mine.yaml").write_text(
+        "format: 1\nextends: local\nneeds: [greet, setsid]\nprograms: {greet: ~/my programs/greet}\n"
+        'submit: {command: "greet >&2; setsid sh {{ script }} </dev/null >{{ scheduler_log }} 2>&1 & '
+        'read -r stat </proc/$!/stat; set -- ${stat##*) }; shift 19; echo $!.$1"}\n'
+    )
+    done = adapter("run", "-q", "--on", "./mine.yaml", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+    assert f"{folder}/greet" in adapter("check", "./mine.yaml", "--no-jobs", "--json").stdout
+    (folder / "greet").unlink()
+    done = adapter("run", "-q", "--on", "./mine.yaml", "--", "true")
+    assert (done.returncode, f"needs {folder}/greet, greet, not found" in done.stderr) == (5, True)
