@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ENDINGS = (".yaml", ".yml", ".json", ".jsonl", ".ndjson")
 _TASK_KEYS = frozenset({"tasks", "command", "steps"})
 _BACKEND_KEYS = frozenset({"extends", "submit", "monitor", "kill", "script"})
+_CONFIG_KEYS = frozenset({"default_backend", "state_dir", "login_nodes"})
 _WRONG = 2
 
 
@@ -26,7 +27,7 @@ _WRONG = 2
 @click.option("--strict", is_flag=True, help="Warnings count as mistakes.")
 @json_option
 def validate(files: tuple[str, ...], strict: bool, as_json: bool) -> int:
-    r"""Check backend files and task files, or all in a folder; print every problem as file:line:column: message.
+    r"""Check backend files, task files and settings, or a whole folder; tell each problem with its place.
 
     What is no mistake, and is probably not meant, is a warning: the exit code stays 0 unless --strict is given.
 
@@ -87,15 +88,17 @@ def _files(paths: Iterable[str]) -> Iterator[str]:
 
 
 def problems_of(file: str) -> list[Problem]:
-    """Return every problem of *file*, which describes a backend or tasks: its top-level keys tell which."""
+    """Return every problem of *file*, which describes a backend, tasks or settings: its top-level keys tell which."""
     from adapter.config.load import validate_file
+    from adapter.config.settings import read_config
     from adapter.config.tasks import load_tasks
     from adapter.errors import ConfigError, Problem, TaskError
 
-    if not _is_task_file(file):
+    kind = _kind_of(file)
+    if kind == "backend":
         return validate_file(file)
     try:
-        load_tasks(file)
+        load_tasks(file) if kind == "tasks" else read_config(Path(file), must_exist=True)
     except ConfigError as error:
         return list(error.problems)
     except TaskError as error:
@@ -108,21 +111,27 @@ def warnings_of(file: str) -> list[Problem]:
     from adapter.config.load import advice_for_file
     from adapter.config.tasks import advice_for_tasks
 
-    return advice_for_tasks(file) if _is_task_file(file) else advice_for_file(file)
+    kind = _kind_of(file)
+    if kind == "config":
+        return []
+    return advice_for_tasks(file) if kind == "tasks" else advice_for_file(file)
 
 
-def _is_task_file(file: str) -> bool:
+def _kind_of(file: str) -> str:
+    """Return what *file* describes, by its top-level keys: ``tasks``, ``config`` or ``backend``."""
     from adapter.config.document import parse
     from adapter.errors import ConfigError
 
     if file.endswith((".jsonl", ".ndjson")):
-        return True
+        return "tasks"
     try:
         data = parse(Path(file).read_bytes(), file).data
     except (ConfigError, OSError):
-        return False
-    if not isinstance(data, dict):
-        return False
-    if _TASK_KEYS & data.keys():
-        return True
-    return "task" in Path(file).name and not _BACKEND_KEYS & data.keys()  # too little in it: its name tells
+        return "backend"
+    keys = data.keys() if isinstance(data, dict) else set()
+    if _TASK_KEYS & keys:
+        return "tasks"
+    if _CONFIG_KEYS & keys:
+        return "config"
+    is_named_so = isinstance(data, dict) and "task" in Path(file).name and not _BACKEND_KEYS & keys
+    return "tasks" if is_named_so else "backend"  # too little in it: its name tells

@@ -325,3 +325,14 @@ def test_the_path_of_a_program_is_expanded_by_the_target(adapter: Shell) -> None
     (folder / "greet").unlink()
     done = adapter("run", "-q", "--on", "./mine.yaml", "--", "true")
     assert (done.returncode, f"needs {folder}/greet, greet, not found" in done.stderr) == (5, True)
+
+
+def test_a_configuration_file_is_validated_as_one(adapter: Shell) -> None:
+    (adapter.folder / "config.yaml").write_text("state_dir: /state\nlogin_node: [a]\n")
+    done = adapter("validate", "config.yaml")
+    assert (done.returncode, done.stdout) == (
+        2,
+        "config.yaml:2:1: unknown key 'login_node'; did you mean 'login_nodes'?\n",
+    )
+    (adapter.folder / "config.yaml").write_text("login_nodes: [a]\n")
+    assert adapter("validate", "config.yaml").stdout == "config.yaml: ok\n"
