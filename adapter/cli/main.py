@@ -85,7 +85,7 @@ class AdapterGroup(click.Group):
         if args and args[0] not in {*COMMANDS, *HIDDEN} and not args[0].startswith("-"):
             import difflib
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = other_words("commands", args[0]) or difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; to run it: adapter run -- {args[0]}"
             raise click.UsageError(f"no command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
@@ -123,7 +123,7 @@ def _guarded(invoke: Any) -> int:
         code = invoke()
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        (with_our_option(error) if isinstance(error, click.NoSuchOption) else error).show()
         return error.exit_code
     except AdapterError as error:
         return _explained(error)
@@ -136,6 +136,29 @@ def _guarded(invoke: Any) -> int:
     except Exception as error:  # noqa: BLE001 (the last net)
         return _unexpected(error)
     return code if isinstance(code, int) else 0
+
+
+def other_words(kind: str, word: str) -> list[str]:
+    """Return our ``commands`` or ``options`` that another tool calls *word*."""
+    import json
+    from pathlib import Path
+
+    table = json.loads(Path(__file__).with_name("other_words.json").read_text(encoding="utf-8"))
+    return [ours for ours, others in table[kind].items() if word in others.split()]
+
+
+def with_our_option(error: click.NoSuchOption) -> click.UsageError:
+    """Return *error* with the option that is meant by one of another tool, if the command has it."""
+    from adapter.core.other_words import meant
+
+    command = error.ctx.command if error.ctx else None
+    names = {name for parameter in (command.params if command else ()) for name in parameter.opts}
+    ours = [name for name in other_words("options", error.option_name) if name in names]
+    if not ours and (key := meant(error.option_name.lstrip("-"), [name.lstrip("-") for name in names])):
+        ours = [f"--{key}"]
+    if not ours:
+        return error
+    return click.UsageError(f"no option {error.option_name!r}; did you mean {ours[0]!r}?", error.ctx)
 
 
 def _explained(error: AdapterError) -> int:

@@ -144,6 +144,8 @@ TASK_OPTIONS = (
     click.option("--ram", "ram_bytes", type=BYTES, help="Memory, like '8 GiB'."),
     click.option("--disk", "disk_bytes", type=BYTES, help="Scratch space, like '20 GB'."),
     click.option("--gpu", type=click.IntRange(min=0), help="GPUs."),
+    click.option("--nodes", type=click.IntRange(min=1), help="Machines."),
+    click.option("--ranks", type=click.IntRange(min=1), help="Processes of a parallel program (MPI)."),
     click.option("--walltime", "walltime_s", type=SECONDS, help="Longest time it may run, like 90m or 1-12:00:00."),
     click.option("--queue", help="Queue (partition)."),
     click.option("--account", help="Account to charge."),

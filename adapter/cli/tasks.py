@@ -15,6 +15,7 @@ from adapter.config.tasks import load_task_set
 from adapter.core.fit import image_of
 from adapter.core.image import named
 from adapter.core.task import Input, Output, Resources, Step, Task
+from adapter.core.template import needs_target
 from adapter.errors import UnsupportedImage
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
 
-_RESOURCES = ("cpu", "ram_bytes", "disk_bytes", "gpu", "walltime_s", "queue", "account")
+_RESOURCES = ("cpu", "ram_bytes", "disk_bytes", "gpu", "nodes", "ranks", "walltime_s", "queue", "account")
 
 
 def tasks_and_name(
@@ -105,19 +106,24 @@ def _takes(backend: Backend, protocols: Sequence[str]) -> bool:
 
 
 def with_workdir(task: Task, backend: Backend) -> Task:
-    """Return *task* with a relative workdir seen from here, where here and the target share their files.
+    """Return *task* with the whole path of its workdir, where the target is this machine: seen from here.
 
     Raises:
-        click.UsageError: they do not.
+        click.UsageError: the target is another machine, or a name is not set.
     """
     return replace(task, workdir=_workdir(task.workdir, backend))
 
 
 def _workdir(folder: str | None, backend: Backend) -> str | None:
-    if folder is None or folder.startswith("/"):
+    is_expanded = folder is None or not needs_target(folder)
+    if folder is None or (folder.startswith("/") and is_expanded):
         return folder
     if backend.connection.get("kind", "local") != "local":
-        raise click.UsageError(f"--workdir {folder}: a folder of another machine needs its whole path")
+        raise click.UsageError(f"workdir {folder}: a folder of another machine needs its whole path")
+    if not is_expanded:
+        folder = os.path.expandvars(Path(folder).expanduser())
+        if needs_target(folder):
+            raise click.UsageError(f"workdir {folder}: there is no such name in the environment")
     return os.path.abspath(folder)  # noqa: PTH100 (Path.resolve would follow links)
 
 

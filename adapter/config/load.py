@@ -14,6 +14,7 @@ from adapter.config.document import Document, parse, read_file
 from adapter.config.search import Found
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.check import problems_in
+from adapter.core.check_advice import backend_advice
 from adapter.core.schema import Finding, KeyPath, dotted, form_findings, without, without_echoes, without_nulls
 from adapter.errors import ConfigError, PatternError, Problem, SchemaError, TemplateError
 
@@ -176,6 +177,19 @@ def validate_file(
     shown = str(path)
     place = (Path.cwd() if cwd is None else cwd) / Path(shown).expanduser()
     return _read(Found(shown, place), environ, cwd).problems
+
+
+def advice_for_file(
+    path: str | Path, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> list[Problem]:
+    """Return what is probably not meant in the backend file at *path*, though it is no mistake."""
+    place = (Path.cwd() if cwd is None else cwd) / Path(path).expanduser()
+    reading = _read(Found(str(path), place), environ, cwd)
+    if reading.merged is None or reading.problems:
+        return []
+    provenance = reading.merged.provenance
+    found = backend_advice(reading.merged.document, provenance.layers[-1].data, place.stem)
+    return [provenance.problem(finding) for finding in found]
 
 
 def list_backends(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> list[BackendEntry]:

@@ -83,7 +83,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     guarded: dict[str, Path] = {}
     files = []
     for file in (*reversed(site_config_files(environ)), own):
-        document = _read(file, must_exist=file == own and bool(environ.get("ADAPTER_CONFIG")))
+        document = read_config(file, must_exist=file == own and bool(environ.get("ADAPTER_CONFIG")))
         if document is None:
             continue
         files.append(file)
@@ -105,8 +105,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def _read(file: Path, *, must_exist: bool) -> Document | None:
-    """Return what *file* says; ``None`` where it is not there or holds only comments."""
+def read_config(file: Path, *, must_exist: bool) -> Document | None:
+    """Return what a configuration *file* says; ``None`` where it is not there or holds only comments.
+
+    Raises:
+        ConfigError: it is wrong, cannot be read, or is not there though it must.
+    """
     try:
         content = read_file(file, str(file))
     except (FileNotFoundError, NotADirectoryError) as error:

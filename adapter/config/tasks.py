@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from adapter.config.document import MOST_BYTES, Document, parse, parse_json_line, read_file
 from adapter.config.load import Shape, schema, with_words
 from adapter.config.local_paths import same_file
+from adapter.core.check_advice import task_advice
 from adapter.core.check_task import documents_in, filled, task_problems_in
 from adapter.core.local_files import Makers, missing_input, writer_problems
 from adapter.core.order import order_problems
@@ -99,6 +100,19 @@ def _missing_files(documents: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int
         for index, entry in enumerate(document.get("inputs") or ()):
             if isinstance(entry, dict) and "path" in entry and not Path(entry["path"]).exists():
                 yield number, Finding(path=("inputs", index, "path"), message=f"no input file {entry['path']}")
+
+
+def advice_for_tasks(source: str | Path, *, cwd: Path | None = None) -> list[Problem]:
+    """Return what is probably not meant in the task file *source*, which has no mistakes."""
+    content, shown, folder = _content(source, Path.cwd() if cwd is None else cwd)
+    return list(
+        dict.fromkeys(
+            _placed(document, path, finding)
+            for document in _documents(content, shown, [])
+            for path, written in documents_in(without_nulls(document.data))
+            for finding in task_advice(written, lambda file: (folder / file).is_file())
+        )
+    )
 
 
 def _content(source: str | Path | TextIO, here: Path) -> tuple[bytes | str, str, Path]:

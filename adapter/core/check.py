@@ -392,6 +392,10 @@ def _workspace(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _connection(document: Mapping[str, Any]) -> Iterator[Finding]:
     connection = _at(document, ("connection",))
+    user, at, host = str(connection.get("host", "")).rpartition("@")
+    if at:
+        sentence = f"connection.host names a user, too; write host: {host or 'HOST'} and user: {user or 'USER'}"
+        yield Finding(path=("connection", "host"), message=sentence)
     if connection.get("kind") == "ssh" and "host" not in connection and not document.get("abstract"):
         yield Finding(
             path=("connection",),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adapter.core.fit import image_of, refuse_unsupported, with_defaults, with_queue
 from adapter.core.image import named
 from adapter.core.task import RESOURCE_FIELDS, is_pattern
-from adapter.core.template import Raw, quote, words
+from adapter.core.template import Raw, needs_target, quote, words
 from adapter.core.variables import ID_NOT_LEARNT
 from adapter.errors import RenderError
 
@@ -101,6 +101,8 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
     task = with_queue(backend, with_defaults(backend, job.task))
     refuse_unsupported(backend, task)
     directory = job.directory or f"{workspace}/{job.run}/{job.folder_name}"
+    if task.workdir and needs_target(task.workdir):
+        raise RenderError(f"workdir {task.workdir!r} of task {task.name!r} is not expanded; write the whole path")
     work = task.workdir or f"{directory}/work"
     resources = {name: getattr(task.resources, field) for name, field in RESOURCE_FIELDS.items()}
     mine: dict[str, Any] = {

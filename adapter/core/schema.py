@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
+from adapter.core.other_words import meant
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -44,8 +46,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def unknown(what: str, word: str, known: Iterable[str]) -> str:
-    """Return the sentence for an unknown word: with the nearest known one, or with all of them if none is near."""
+    """Return the sentence for an unknown word: with the one that is meant or near, or with all if there is none."""
     names = sorted(known)
+    if ours := meant(word, names):
+        return f"unknown {what} {word!r}; did you mean {ours!r}?"
     listed = f"; known: {', '.join(names)}" if names else ""
     return f"unknown {what} {word!r}{nearest(word, names) or listed}"
 

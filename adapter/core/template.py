@@ -119,8 +119,13 @@ def target_path(value: object) -> Raw:
     """
     if isinstance(value, Raw) or not isinstance(value, str):
         return Raw(quote(value))
-    text = "$HOME" + value[1:] if value == "~" or value.startswith("~/") else value
+    text = f"$HOME{value[1:]}" if value[:2] in {"~", "~/"} else value
     return Raw("".join(_expanded(piece) for piece in _TARGET_NAME.split(text) if piece) or quote(""))
+
+
+def needs_target(path: str) -> bool:
+    """Whether *path* means something that only the target knows: it begins with ``~``, or holds ``$NAME``."""
+    return path[:2] in {"~", "~/"} or bool(_TARGET_NAME.search(path))
 
 
 def _expanded(piece: str) -> str:

@@ -209,14 +209,14 @@ def workspace_step(backend: Backend, mark: str) -> str:
     ]
     if backend.programs:
         lines.append("mkdir -p .programs")
-    lines += [f"ln -sfn {quote(path)} .programs/{quote(name)}" for name, path in backend.programs.items()]
+    lines += [f"ln -sfn {target_path(path)} .programs/{quote(name)}" for name, path in backend.programs.items()]
     return "\n".join([*lines, ":"])
 
 
 def programs_step(backend: Backend) -> str:
     """Return shell text that prints each program that is needed, and where it is: nothing where it is missing."""
     lines = [
-        f'[ -x {quote(path)} ] && found={quote(path)} || found=\necho {quote(name)} "$found"'
+        f'[ -x {target_path(path)} ] && found={target_path(path)} || found=\necho {quote(name)} "$found"'
         for name, path in backend.programs.items()
     ]
     lines += [_looked_up(name) for name in backend.needs if name not in backend.programs]

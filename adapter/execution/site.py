@@ -404,9 +404,9 @@ def _prepare_step(backend: Backend) -> str:
         ]
     if backend.programs:
         lines.append("mkdir -p .programs")
-    lines += [f"ln -sfn {quote(path)} .programs/{quote(name)}" for name, path in backend.programs.items()]
+    lines += [f"ln -sfn {target_path(path)} .programs/{quote(name)}" for name, path in backend.programs.items()]
     lines.append("PATH=$PWD/.programs:$PATH")
-    lines += [f"[ -x {quote(path)} ] || echo missing {quote(path)}" for path in backend.programs.values()]
+    lines += [f"[ -x {target_path(path)} ] || echo missing {target_path(path)}" for path in backend.programs.values()]
     lines += [f"command -v {quote(name)} >/dev/null || echo missing {quote(name)}" for name in backend.needs]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adapter.core.check_advice import unused_values
 from adapter.core.render import function_text, job_values, render_job
 from adapter.core.rows import JsonRows
 from adapter.core.specs import LogSpec
@@ -455,9 +456,7 @@ def values(subject: Subject) -> Outcome:
     named = document.get("values") or {}
     if not named:
         return not_applicable("the file has no values")
-    used = json.dumps({key: part for key, part in document.items() if key not in {"values", "name", "summary"}})
-    unused = [name for name in named if not re.search(rf"\b{re.escape(name)}\b", used)]
-    return outcome_of([f"values.{name} is used by nothing" for name in unused])
+    return outcome_of([f"values.{name} is used by nothing" for name in unused_values(document)])
 
 
 def pages(subject: Subject) -> Outcome:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapter.cli import main
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
@@ -231,3 +233,106 @@ def test_a_site_s_configuration_is_shown_with_where_each_value_came_from_and_gua
         assert done.returncode == 2
         assert f"is a login node (login_nodes in {site}); hand them to a scheduler with --on NAME" in done.stderr
     assert adapter("render", "--on", "local", "--", "true").returncode == 0
+
+
+def test_a_warning_leaves_the_exit_code_alone_unless_it_is_asked_to_count(adapter: Shell) -> None:
+    (adapter.folder / "run.sh").touch()
+    (adapter.folder / "tasks.yaml").write_text("command: ./run.sh\n")
+    done = adapter("validate", "tasks.yaml")
+    warning = "tasks.yaml:1:10: warning: ./run.sh lies here and is not sent to the job: add it to `inputs`\n"
+    assert (done.returncode, done.stdout) == (0, warning)
+    strict = adapter("validate", "--strict", "tasks.yaml")
+    assert (strict.returncode, strict.stdout) == (2, warning)
+    (told,) = json.loads(adapter("validate", "--json", "tasks.yaml").stdout)
+    assert (told["ok"], told["problems"], len(told["warnings"])) == (True, [], 1)
+
+
+def test_a_workdir_below_the_home_is_the_home_of_this_machine_and_refused_for_another_one(adapter: Shell) -> None:
+    (Path(adapter.environ["HOME"]) / "w").mkdir()
+    (adapter.folder / "tasks.yaml").write_text("command: pwd\nworkdir: ~/w\n")
+    assert adapter("run", "-q", "tasks.yaml").stdout == adapter.environ["HOME"] + "/w\n"
+    adapter.environ["PLACE"] = adapter.environ["HOME"]
+    assert adapter("run", "-q", "--workdir", "$PLACE/w", "--", "pwd").stdout == adapter.environ["HOME"] + "/w\n"
+    done = adapter("render", "--workdir", "$NOWHERE/w", "--", "pwd")
+    assert (done.returncode, "there is no such name in the environment" in done.stderr) == (2, True)
+    done = adapter("render", "--on", "ssh-process", "tasks.yaml")
+    assert (done.returncode, "workdir ~/w: a folder of another machine needs its whole path" in done.stderr) == (
+        2,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        pytest.param(["cancel", "x"], "no command 'cancel'; did you mean 'kill'?", id="cancel"),
+        pytest.param(["stop", "x"], "no command 'stop'; did you mean 'kill'?", id="stop"),
+        pytest.param(["list"], "no command 'list'; did you mean 'status'?", id="list"),
+        pytest.param(["ps"], "no command 'ps'; did you mean 'status'?", id="ps"),
+        pytest.param(["squeue"], "no command 'squeue'; did you mean 'status'?", id="squeue"),
+        pytest.param(["qstat"], "no command 'qstat'; did you mean 'status'?", id="qstat"),
+        pytest.param(["sbatch", "x.sh"], "no command 'sbatch'; did you mean 'submit'?", id="sbatch"),
+        pytest.param(["qsub", "x.sh"], "no command 'qsub'; did you mean 'submit'?", id="qsub"),
+        pytest.param(["retry", "x"], "no command 'retry'; did you mean 'run'?", id="retry"),
+        pytest.param(["hostname"], "no command 'hostname'; to run it: adapter run -- hostname", id="a-program"),
+        pytest.param(["run", "--mem", "4G", "--", "true"], "no option '--mem'; did you mean '--ram'?", id="mem"),
+        pytest.param(["run", "--memory=4G", "--", "x"], "no option '--memory'; did you mean '--ram'?", id="memory"),
+        pytest.param(
+            ["submit", "--partition", "x"], "no option '--partition'; did you mean '--queue'?", id="partition"
+        ),
+        pytest.param(["run", "--time=10m"], "no option '--time'; did you mean '--walltime'?", id="time"),
+        pytest.param(["render", "--cpus-per-task=4"], "did you mean '--cpu'?", id="cpus-per-task"),
+        pytest.param(["run", "--gres", "gpu:1"], "no option '--gres'; did you mean '--gpu'?", id="gres"),
+        pytest.param(["run", "--ntasks", "4"], "no option '--ntasks'; did you mean '--ranks'?", id="ntasks"),
+        pytest.param(["run", "-p", "long"], "no option '-p'; did you mean '--queue'?", id="a-letter"),
+        pytest.param(["run", "--job-name", "x"], "no option '--job-name'; did you mean '--name'?", id="job-name"),
+        pytest.param(["wait", "--time", "x"], "No such option '--time'.", id="a-command-without-it"),
+    ],
+)
+def test_a_word_of_another_tool_is_told_ours(adapter: Shell, words: list[str], hint: str) -> None:
+    done = adapter(*words)
+    assert done.returncode == 2
+    assert hint in done.stderr
+
+
+def test_nodes_and_ranks_can_be_asked_for_on_the_command_line(adapter: Shell) -> None:
+    shown = adapter("render", "--on", "slurm", "--nodes", "2", "--ranks", "8", "--", "true").stdout
+    assert "#SBATCH --nodes=2\n" in shown
+    assert "#SBATCH --ntasks=8\n" in shown
+
+
+def test_what_another_tool_calls_a_command_leads_to_one_that_exists() -> None:
+    table = json.loads((Path(main.__file__).parent / "other_words.json").read_text())
+    assert table["commands"].keys() <= main.COMMANDS.keys()
+    others = " ".join(table["commands"].values()).split()
+    assert set(others) & main.COMMANDS.keys() == set()
+    assert len(others) == len(set(others)), "a word leads to one command"
+
+
+def test_the_path_of_a_program_is_expanded_by_the_target(adapter: Shell) -> None:
+    folder = Path(adapter.environ["HOME"]) / "my programs"
+    folder.mkdir()
+    (folder / "greet").write_text("#!/bin/sh\necho hello\n")
+    (folder / "greet").chmod(0o755)
+    (adapter.folder / "mine.yaml").write_text(
+        "format: 1\nextends: local\nneeds: [greet, setsid]\nprograms: {greet: ~/my programs/greet}\n"
+        'submit: {command: "greet >&2; setsid sh {{ script }} </dev/null >{{ scheduler_log }} 2>&1 & '
+        'read -r stat </proc/$!/stat; set -- ${stat##*) }; shift 19; echo $!.$1"}\n'
+    )
+    done = adapter("run", "-q", "--on", "./mine.yaml", "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+    assert f"{folder}/greet" in adapter("check", "./mine.yaml", "--no-jobs", "--json").stdout
+    (folder / "greet").unlink()
+    done = adapter("run", "-q", "--on", "./mine.yaml", "--", "true")
+    assert (done.returncode, f"needs {folder}/greet, greet, not found" in done.stderr) == (5, True)
+
+
+def test_a_configuration_file_is_validated_as_one(adapter: Shell) -> None:
+    (adapter.folder / "config.yaml").write_text("state_dir: /state\nlogin_node: [a]\n")
+    done = adapter("validate", "config.yaml")
+    assert (done.returncode, done.stdout) == (
+        2,
+        "config.yaml:2:1: unknown key 'login_node'; did you mean 'login_nodes'?\n",
+    )
+    (adapter.folder / "config.yaml").write_text("login_nodes: [a]\n")
+    assert adapter("validate", "config.yaml").stdout == "config.yaml: ok\n"
