@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from adapter.config.document import Document, parse, parse_json_line
 from adapter.config.load import Shape, schema, with_words
 from adapter.core.check_task import documents_in, filled, task_problems_in
+from adapter.core.image import seen_from
 from adapter.core.order import order_problems
 from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
 from adapter.core.task import Task, task_from
@@ -138,13 +139,26 @@ def _stands(document: Document, whole: KeyPath, path: KeyPath) -> bool:
 
 
 def with_absolute_paths(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return *document* with inputs and outputs in their long form and their paths here absolute."""
-    changed = dict(document)
+    """Return *document* with inputs and outputs in their long form, and their paths and those of images absolute."""
+    changed = _images(document, folder)
+    for key in ("command", "steps"):
+        if isinstance(changed.get(key), dict):
+            changed[key] = _images(changed[key], folder)
+        elif key == "steps" and isinstance(changed.get(key), list):
+            changed[key] = [_images(step, folder) if isinstance(step, dict) else step for step in changed[key]]
     if "inputs" in changed:
         changed["inputs"] = [_input(entry, folder) for entry in changed["inputs"]]
     if "outputs" in changed:
         changed["outputs"] = [_output(entry, folder) for entry in changed["outputs"]]
     return changed
+
+
+def _images(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    written = document.get("image")
+    if not written:
+        return dict(document)
+    images = seen_from(tuple(written) if isinstance(written, list) else written, lambda path: _absolute(path, folder))
+    return {**document, "image": list(images) if isinstance(images, tuple) else images}
 
 
 def _input(entry: Any, folder: Path) -> Any:

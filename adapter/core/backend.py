@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +70,9 @@ class Backend:
 
     ``script`` is what is written beside the submit command: text for a shell, or a document for a service. ``images``
     holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
-    is. ``shell`` are the words of the program that reads the jobs' scripts. ``pass_env`` are names and patterns of what a
-    step in an image gets of the job's own environment. ``automatic`` says for which tasks this backend is a default, ``None`` for none.
+    is. ``shell`` are the words of the program that reads the jobs' scripts. ``pass_env`` are names and patterns of what
+    a step in an image gets of the job's own environment. ``automatic`` says for which tasks this backend is a default,
+    ``None`` for none.
     """
 
     name: str
@@ -112,6 +114,13 @@ class Backend:
     version_command: Template | None = None
     version_pattern: re.Pattern[str] | None = None
     overlays: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    @property
+    def launch_program(self) -> str | None:
+        """The program that a job needs, where it runs, to start a step in an image; ``None`` if none is named."""
+        if self.launch is None or self.launch.program is None:
+            return None
+        return shlex.split(self.launch.program.render(self.values))[0]
 
     @property
     def takes_native(self) -> bool:
