@@ -13,7 +13,7 @@ import click
 from adapter.config.load import list_backends
 from adapter.config.tasks import load_task_set
 from adapter.core.fit import image_of
-from adapter.core.image import named
+from adapter.core.image import named, seen_from
 from adapter.core.task import Input, Output, Resources, Step, Task
 from adapter.core.template import needs_target
 from adapter.errors import UnsupportedImage
@@ -64,7 +64,7 @@ def _refuse_task_options(options: Mapping[str, Any]) -> None:
 
 
 def _task(command: tuple[str, ...], options: Mapping[str, Any]) -> Task:
-    image = options["image"]
+    image = seen_from(options["image"], os.path.abspath)
     return Task(
         steps=(Step(argv=command),),
         name=options["name"] or Path(command[0]).name or "task",

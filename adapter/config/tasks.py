@@ -11,6 +11,7 @@ from adapter.config.load import Shape, schema, with_words
 from adapter.config.local_paths import same_file
 from adapter.core.check_advice import task_advice
 from adapter.core.check_task import documents_in, filled, task_problems_in
+from adapter.core.image import seen_from
 from adapter.core.local_files import Makers, missing_input, writer_problems
 from adapter.core.order import order_problems
 from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
@@ -178,8 +179,16 @@ def _stands(document: Document, whole: KeyPath, path: KeyPath) -> bool:
 
 
 def with_absolute_paths(document: Mapping[str, Any], folder: Path, number: int) -> dict[str, Any]:
-    """Return *document*, task *number* of its file, with inputs and outputs in long form, their paths here absolute."""
-    changed = dict(document)
+    """Return *document*, task *number* of its file, with inputs and outputs in long form.
+
+    Their paths here, and those of images, are absolute.
+    """
+    changed = _images(document, folder)
+    for key in ("command", "steps"):
+        if isinstance(changed.get(key), dict):
+            changed[key] = _images(changed[key], folder)
+        elif key == "steps" and isinstance(changed.get(key), list):
+            changed[key] = [_images(step, folder) if isinstance(step, dict) else step for step in changed[key]]
     if "inputs" in changed:
         changed["inputs"] = [_input(entry, folder) for entry in changed["inputs"]]
     if "outputs" in changed:
@@ -187,6 +196,14 @@ def with_absolute_paths(document: Mapping[str, Any], folder: Path, number: int) 
             _output(entry, folder, str(document.get("name", "task")), number) for entry in changed["outputs"]
         ]
     return changed
+
+
+def _images(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    written = document.get("image")
+    if not written:
+        return dict(document)
+    images = seen_from(tuple(written) if isinstance(written, list) else written, lambda path: _absolute(path, folder))
+    return {**document, "image": list(images) if isinstance(images, tuple) else images}
 
 
 def _input(entry: Any, folder: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,6 +119,13 @@ class Backend:
     version_command: Template | None = None
     version_pattern: re.Pattern[str] | None = None
     overlays: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    @property
+    def launch_program(self) -> str | None:
+        """The program that a job needs, where it runs, to start a step in an image; ``None`` if none is named."""
+        if self.launch is None or self.launch.program is None:
+            return None
+        return shlex.split(self.launch.program.render(self.values))[0]
 
     @property
     def takes_native(self) -> bool:

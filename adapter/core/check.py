@@ -134,6 +134,8 @@ def _other_templates(document: Mapping[str, Any]) -> Iterator[Finding]:
     for name, body in (document.get("functions") or {}).items():
         if isinstance(body, str):
             yield from tried.script(("functions", name), body, own)
+    if isinstance(text := _at(document, ("launch",)).get("program"), str):
+        yield from tried.compiled(("launch", "program"), text, own)
     for key in ("setup", "stop"):
         if isinstance(text := _at(document, ("launch",)).get(key), str):
             yield from tried.script(("launch", key), text, job)

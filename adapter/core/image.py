@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from adapter.errors import UnsupportedImage
+from adapter.errors import RenderError, UnsupportedImage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from adapter.core.backend import Backend
 
 _IMAGE = re.compile(r"^(?:(?P<protocol>[a-z][a-z0-9+.-]*)://)?(?P<name>.+)$", re.DOTALL)
+
+_PATH = re.compile(r"\.{0,2}/|~/|[^:]*\.sif$")  # what people write for a file
+_WHOLE = re.compile(r"/|~/")
 
 Images = str | tuple[str, ...] | None
 
@@ -21,13 +26,26 @@ def choices(images: Images) -> tuple[str, ...]:
 
 
 def split(image: str) -> tuple[str | None, str]:
-    """Return protocol and name of *image*; ``None`` for one that does not say its protocol.
+    """Return protocol and name of *image*; ``None`` for one that does not say its protocol, unless it is a path.
 
-    >>> split("ubuntu:22.04"), split("file:///images/tool.sif")
-    ((None, 'ubuntu:22.04'), ('file', '/images/tool.sif'))
+    >>> split("ubuntu:22.04"), split("file:///images/tool.sif"), split("./tool.sif")
+    ((None, 'ubuntu:22.04'), ('file', '/images/tool.sif'), ('file', './tool.sif'))
     """
     match = _IMAGE.match(image)
-    return (match["protocol"], match["name"]) if match else (None, image)
+    protocol, name = (match["protocol"], match["name"]) if match else (None, image)
+    return ("file" if protocol is None and _PATH.match(name) else protocol), name
+
+
+def seen_from(images: Images, absolute: Callable[[str], str]) -> Images:
+    """Return *images*, with *absolute* of those that are relative paths; ``~`` is left to the target.
+
+    >>> seen_from(("ubuntu", "./tool.sif"), lambda path: f"/here/{path}")
+    ('ubuntu', 'file:///here/./tool.sif')
+    """
+    if isinstance(images, str):
+        protocol, name = split(images)
+        return f"file://{absolute(name)}" if protocol == "file" and not _WHOLE.match(name) else images
+    return images and tuple(str(seen_from(image, absolute)) for image in images)
 
 
 def named(backend: Backend, images: Images, task: str) -> list[str]:
@@ -37,9 +55,13 @@ def named(backend: Backend, images: Images, task: str) -> list[str]:
 
     Raises:
         UnsupportedImage: it takes none of them.
+        RenderError: a file has a relative path.
     """
     default = next(iter(backend.images), "")
     asked = [(protocol or default, name) for protocol, name in map(split, choices(images))]
+    for protocol, name in asked:
+        if protocol == "file" and not _WHOLE.match(name):
+            raise RenderError(f"image {name} (task {task!r}) is no whole path: a job cannot know from where it is seen")
     taken = [backend.images[protocol].render({"name": name}) for protocol, name in asked if protocol in backend.images]
     if asked and not taken:
         protocols = list(dict.fromkeys(protocol for protocol, _ in asked))

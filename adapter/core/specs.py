@@ -146,8 +146,12 @@ class LogSpec(CommandSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSpec(CommandSpec):
-    """How a step with an image is started. ``setup`` is script text before all steps, ``stop`` ends what was left."""
+    """How a step with an image is started. ``setup`` is script text before all steps, ``stop`` ends what was left.
 
+    ``program`` names what a job needs for it on the machine that it runs on; ``None`` where nothing needs to be said.
+    """
+
+    program: Template | None = None
     setup: Template | None = None
     stop: Template | None = None
 
@@ -258,8 +262,8 @@ def log_from(spec: str | Mapping[str, Any]) -> Template | LogSpec:
 
 def launch_from(spec: Mapping[str, Any]) -> LaunchSpec:
     """Return what ``launch`` of a backend file describes."""
-    setup, stop = (Template(spec[key]) if key in spec else None for key in ("setup", "stop"))
-    return LaunchSpec(**_common(spec), setup=setup, stop=stop)
+    setup, stop, program = (Template(spec[key]) if key in spec else None for key in ("setup", "stop", "program"))
+    return LaunchSpec(**_common(spec), setup=setup, stop=stop, program=program)
 
 
 def array_from(spec: Mapping[str, Any]) -> ArraySpec:

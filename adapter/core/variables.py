@@ -89,7 +89,8 @@ def sample_values(backend_values: Mapping[str, Any]) -> dict[str, Any]:
     one = {"to": "text", "path": "text", "content": "text", "url": "text", "folder": False}
     lists: dict[str, Any] = {
         "inputs": [one], "outputs": [{"path": "text", "url": "text", "pattern": False, "optional": False}],
-        "native": ["text"], "shell": ["/bin/text"], "pass_env": [Raw("TEXT"), Raw("TEXT_*")], "volumes": ["text"], "images": ["text"], "attempt": 1, "array_size": 2,
+        "native": ["text"], "shell": ["/bin/text"], "pass_env": [Raw("TEXT"), Raw("TEXT_*")],
+        "volumes": ["text"], "images": ["text"], "attempt": 1, "array_size": 2,
         "after_succeeded": ["text"], "after_ended": ["text"],
     }  # fmt: skip
     maps = {"env": {"KEY": "text"}, "tags": {"key": "text"}}

@@ -107,6 +107,8 @@ class Checker:
         steps = [workspace_step(self._backend, self._mark), programs_step(self._backend), _TOOLS]
         heard = await self._ask([*steps, *self._version_steps()])
         rows += program_rows(heard.lines(1), {name: other.lines(0) if other else [] for name, other in others.items()})
+        if program := self._backend.launch_program:
+            rows.append(launcher_row(program, (await self._ask([_launcher_step(self._backend)])).lines(0)))
         rows += self._version_rows(heard)
         rows += workspace_rows(self._backend.workspace, heard.answers[0])
         rows.append(clock_row(trips))
@@ -227,6 +229,13 @@ def _looked_up(name: str) -> str:
     return f'echo {quote(name)} "$(command -v {quote(name)})"'
 
 
+def _launcher_step(backend: Backend) -> str:
+    """Return shell text that looks for the program that starts a step in an image as a job does: after the prologue."""
+    program = quote(backend.launch_program or "")
+    prologue = "".join(f"{line}\n" for line in backend.prologue)
+    return f"({prologue}command -v {program}) </dev/null 2>/dev/null | tail -n 1"
+
+
 # Sending and bringing files needs these: adapter.transports.ssh_files.
 _TOOLS = "\n".join(
     [
@@ -288,6 +297,14 @@ def _program_row(name: str, path: str, others: Mapping[str, Mapping[str, str]]) 
         if said.get(name):
             fix = f"it is found {shell} ({said[name]}): change `connection.login_shell`, or give its path in `programs`"
     return Row(f"program {name}", Health.FAILED, "not found where the backend's commands run", fix)
+
+
+def launcher_row(program: str, lines: Sequence[str]) -> Row:
+    """Return the row for the program that starts a step in an image: jobs may run where this was not looked for."""
+    if lines and lines[0]:
+        return Row(f"launcher {program}", Health.OK, f"{lines[0]} (jobs look for their own)")
+    fix = "the row `launcher` of the jobs says whether it is where they run; a line of `prologue` may load it there"
+    return Row(f"launcher {program}", Health.NOTE, "not found on this machine", fix)
 
 
 def version_row(answer: CompletedCommand | None, pattern: re.Pattern[str]) -> Row:

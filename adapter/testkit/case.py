@@ -54,7 +54,7 @@ class Case:
     """Tasks, what is done with their jobs while they live, and what must be true at the end (``None``: it is).
 
     ``needs`` says why a backend cannot have it, ``None`` if it can. ``as_array``: its tasks are handed over in one
-    submit. ``is_slow``: it takes a minute or more wherever it runs.
+    submit. ``is_slow``: it takes a minute or more wherever it runs. ``is_outside``: its tasks get no image.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Case:
     needs: Need | None = None
     as_array: bool = False
     is_slow: bool = False
+    is_outside: bool = False
 
 
 def work_folder(context: Context, job: Job) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ _NO_QUEUE = "no-such-queue"
 def cases(context: Context) -> list[Case]:
     """Return the table for *context*."""
     return [
-        *_ends(context), *_kills(), *_waits(context), *_texts(), *_files(context), *_order(), *_told(),
+        *_ends(context), *_kills(), *_waits(context), *_texts(), *_files(context), *_order(),
+        *_launcher(context), *_told(),
         *_together(context),
     ]  # fmt: skip
 
@@ -281,6 +283,21 @@ def _order() -> list[Case]:
             ),
             expect=in_order,
         ),
+    ]
+
+
+def _launcher(context: Context) -> list[Case]:
+    program = context.executor.backend.launch_program
+    if program is None or context.executor.backend.values.get("image"):
+        return []
+    return [
+        Case(
+            name="launcher",
+            about=f"{program}, which starts steps in images, is found where a job runs",
+            tasks=(_sh(f"command -v {shlex.quote(program)}"),),
+            expect=ended(0),
+            is_outside=True,
+        )
     ]
 
 

@@ -166,6 +166,8 @@ def names(executor: Executor, folder: Path) -> list[str]:
 
 
 def _in_image(case: Case, image: str | None) -> Case:
+    if case.is_outside:
+        return case
     return replace(case, tasks=tuple(replace(task, image=image) for task in case.tasks))
 
 

@@ -24,6 +24,31 @@ def test_paths_here_are_seen_from_the_task_file(tmp_path: Path) -> None:
     assert [item.to for item in task.outputs] == [str(tmp_path), str(tmp_path / "out")]
 
 
+@pytest.mark.parametrize(
+    ("written", "image"),
+    [
+        ("./x.sif", "file://{here}/x.sif"),
+        ("x.sif", "file://{here}/x.sif"),
+        ("file://sub/x.sif", "file://{here}/sub/x.sif"),
+        ("../x", "file://{here}/../x"),
+        ("/x.sif", "/x.sif"),
+        ("~/x.sif", "~/x.sif"),
+        ("ubuntu:22.04", "ubuntu:22.04"),
+        ("docker://r.example/x", "docker://r.example/x"),
+    ],
+)
+def test_images_that_are_files_are_seen_from_the_task_file(tmp_path: Path, written: str, image: str) -> None:
+    expected = image.format(here=tmp_path)
+    step = f"{{shell: 'true', image: '{written}'}}"
+    for text in (f"steps: [{step}]", f"command: {step}", f"command: a\nimage: '{written}'"):
+        (tmp_path / "t.yaml").write_text(text)
+        (task,) = load_tasks(tmp_path / "t.yaml", cwd=Path("/"))
+        assert (task.image or task.steps[0].image) == expected
+    (tmp_path / "t.yaml").write_text(f"tasks: [{{command: a, image: [ubuntu, '{written}']}}]")
+    (task,) = load_tasks(tmp_path / "t.yaml", cwd=Path("/"))
+    assert task.image == ("ubuntu", expected)
+
+
 def test_defaults_lie_under_every_task_of_a_set() -> None:
     text = "defaults: {command: a, resources: {cpu: 2}}\ntasks: [{name: x}, {steps: [b, c], resources: {gpu: 1}}]\n"
     one, two = load_tasks(io.StringIO(text))

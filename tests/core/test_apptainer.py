@@ -1,4 +1,4 @@
-"""Steps in Apptainer images: whole jobs, run by real shells, with a stand-in that refuses and dies as Apptainer does."""
+"""Steps in Apptainer images: whole jobs, run by real shells, with a stand-in that refuses as Apptainer does."""
 
 from __future__ import annotations
 
@@ -317,12 +317,11 @@ def test_a_job_killed_while_it_fetches_leaves_no_lock(site: Site, shell: str) ->
 
 def test_a_cache_that_cannot_be_made_or_written_is_told_at_once(site: Site) -> None:
     (site.folder / "file").write_text("")
-    (site.images / "none").symlink_to("/proc/nowhere")
     for number, cache in enumerate([site.folder / "file" / "cache", "/proc/self"]):
         here = pulls(site, "docker://tools:1", sif_cache=str(cache))(f"job{number}")
         assert here.run() == 125
         assert report_of(here).reason is Reason.IMAGE
-        assert str(cache) in report_of(here).message
+        assert f"docker://tools:1: cannot write to the cache {cache}: mkdir: " in report_of(here).message
         assert report_of(here).usage.wall_s is not None
         assert report_of(here).usage.wall_s < 20
 

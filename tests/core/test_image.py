@@ -8,7 +8,7 @@ import pytest
 
 from adapter.core.image import named, split
 from adapter.core.render import render_job
-from adapter.errors import UnsupportedImage, UnsupportedResource
+from adapter.errors import RenderError, UnsupportedImage, UnsupportedResource
 
 from .samples import job_of, toy
 
@@ -30,6 +30,12 @@ BOX: dict[str, Any] = {
         ("docker://ubuntu", ("docker", "ubuntu")),
         ("library://a/b/c:1", ("library", "a/b/c:1")),
         ("file:///images/a b.sif", ("file", "/images/a b.sif")),
+        ("/images/x", ("file", "/images/x")),
+        ("./x.img", ("file", "./x.img")),
+        ("../x", ("file", "../x")),
+        ("~/x", ("file", "~/x")),
+        ("images/x.sif", ("file", "images/x.sif")),
+        ("r.example/x.sif:1", (None, "r.example/x.sif:1")),
     ],
 )
 def test_an_image_is_a_protocol_and_a_name(image: str, expected: tuple[str | None, str]) -> None:
@@ -53,10 +59,16 @@ def test_images_of_other_protocols_are_refused_with_those_it_takes() -> None:
     assert caught.value.protocols == ("library",)
 
 
+@pytest.mark.parametrize("image", ["./x.sif", "x.sif", "file://x.sif"])
+def test_a_file_that_a_job_would_see_from_nobody_knows_where_is_refused(image: str) -> None:
+    with pytest.raises(RenderError, match=r"x\.sif \(task 'sh'\) is no whole path"):
+        render_job(toy(**BOX), job_of({"command": "true", "name": "sh", "image": image}), "/ws")
+
+
 def test_a_step_with_an_image_is_launched_in_it_and_one_without_is_not() -> None:
     task = {"steps": [{"argv": ["a", "b c"], "image": "i:1", "env": {"K": "v w"}, "stdout": "o"}, "plain"]}
     script = render_job(toy(**BOX), job_of(task), "/ws").script
-    assert "(export K='v w'; box  i:1 -- a 'b c' >o) || return" in script
+    assert "trap : USR1 USR2 XCPU; export K='v w'; box  i:1 -- a 'b c' >o) || return" in script
     assert "sh -c plain || return" in script
 
 

@@ -41,7 +41,9 @@ class Place:
         self.notes.mkdir()
         self.journal = folder / "journal.sqlite"
 
-    def run(self, *tasks: Task, values: dict[str, Any] | None = None, within_s: float = 120) -> Sequence[Job]:
+    def run(
+        self, *tasks: Task, values: dict[str, Any] | None = None, act: Any = None, within_s: float = 120
+    ) -> Sequence[Job]:
         async def inner() -> Sequence[Job]:
             loaded = load_backend("slurm-apptainer").backend
             changes = {"workspace": str(self.workspace), "result": None, "values": values or {}}
@@ -55,6 +57,8 @@ class Place:
             transport = LocalTransport(environment=environment)
             async with Executor(backend, transport=transport, journal=Journal.open(self.journal)) as executor:
                 run = await executor.submit(tasks)
+                if act:
+                    await act(executor, run)
                 return await asyncio.wait_for(executor.wait(run), within_s)
 
         return asyncio.run(inner())
@@ -111,16 +115,49 @@ def test_a_step_sees_its_folder_and_its_own_environment_and_nothing_else(place: 
     assert (folder, linked) == (f"{job.directory}/work", "linked")
     assert some == "/bin:/usr/bin:/nowhere /tmp x y"
     assert "\n".join(hostile) == HOSTILE
-    assert "SLURM_JOB_ID" not in names
+    assert {"SLURM_JOB_ID", "SLURM_CPUS_PER_TASK"} <= set(names.split()), "what the scheduler gave arrives"
+    assert "LOGNAME" not in names.split()
     (ran,) = place.execs
     assert set(own) <= set(names.split())
     assert ran["--pwd"] == [f"{job.directory}/work"]
     assert sorted(ran["--bind"]) == sorted(
-        [f"{job.directory}/work", f"{source}:{source}:ro", f"{job.directory}/volumes/1:/shared data"]
+        [
+            f"{job.directory}/work:{job.directory}/work",
+            f"{source}:{source}:ro",
+            f"{job.directory}/volumes/1:/shared data",
+        ]
     )
     assert ran["outside"]["HOME"] == os.environ["HOME"], "the program itself has the job's own"
     assert "name" not in ran["outside"]
     assert "SLURM_JOB_ID" in ran["outside"]
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [
+        pytest.param("trap '' TERM; touch ready; exec tail -f /dev/null", id="ignores-it"),
+        pytest.param("trap 'sleep 2; touch done; exit 9' TERM; touch ready; while :; do sleep 0.1; done", id="saves"),
+    ],
+)
+def test_a_kill_is_told_once_the_step_in_its_image_has_ended(place: Place, shell: str) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        while not Path(str(executor.jobs_of(run)[0].directory), "work", "ready").exists():
+            await asyncio.sleep(0.1)
+        executor.kill(run)
+
+    (job,) = place.run(task(shell), act=kill)
+    assert job.state is State.KILLED
+    work = Path(str(job.directory), "work")
+    assert (work / "done").exists() or "done" not in shell
+    inside = [path.parent for path in Path("/proc").glob("[0-9]*/cwd") if _leads_to(path, work)]
+    assert inside == []
+
+
+def _leads_to(link: Path, folder: Path) -> bool:
+    try:
+        return link.readlink() == folder
+    except OSError:
+        return False
 
 
 def test_the_exit_code_and_the_streams_are_those_of_the_command(place: Place) -> None:
@@ -135,7 +172,7 @@ def test_the_exit_code_and_the_streams_are_those_of_the_command(place: Place) ->
     assert (job.state, job.reason, job.exit_code) == (State.FAILED, Reason.EXIT_CODE, 7)
     assert stdout_of(job) == f"{job.directory}/work/sub\n"
     assert Path(str(job.directory), "work", "out file").read_text() == "in\nout\n"
-    assert Path(str(job.directory), "stderr").read_text() == "err\nKilled\n"
+    assert Path(str(job.directory), "stderr").read_text() == "err\n"
 
 
 def test_an_image_that_does_not_exist_fails_at_once_and_says_so_and_the_next_one_is_taken(place: Place) -> None:
@@ -188,5 +225,5 @@ def test_gpus_are_shown_to_the_inside() -> None:
     script = render_job(backend, placed(Job(run="r", index=1, task=one), "/w"), "/w").script
     assert "#SBATCH --gpus=1\n" in script
     assert (
-        "in_image docker://tools:1 --  -- --bind=/w/r/0001-task/work --pwd=/w/r/0001-task/work --nv -- true" in script
+        "in_image docker://tools:1 --  -- --work=/w/r/0001-task/work --pwd=/w/r/0001-task/work --nv -- true" in script
     )

@@ -15,7 +15,7 @@ from adapter.config.tasks import load_tasks
 from adapter.testkit.golden import more
 
 LEFT_OUT = (
-    (r"(?s)\n# ---- (containers|images) -.*?(?=\nsteps\(\))", "..."),  # how a step's container is started
+    (r"(?s)# ---- (containers|images) -.*\n}\n(?=.*?\n    # step 1 )", "...\n"),  # how a step's container is started
     (r"(?s)(?<=\n    return 0\n}\n).*?(?=\nrun_steps <)", "..."),  # from the steps to their start
     (r"(?s)(?<= &\nchild=\$!\n).*?(?=\nfinish \"\$code\"\n)", "..."),  # how it waits for them
 )
