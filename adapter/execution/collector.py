@@ -88,8 +88,8 @@ class Collector:
 
     async def _bring(self, jobs: Sequence[Job]) -> None:
         book = self._book
-        for run in {job.run for job in jobs}:
-            self._claims.setdefault(run, {path: Claim(*entry) for path, entry in book.journal.brought(run).items()})
+        for run in {job.run for job in jobs} - self._claims.keys():
+            self._claims[run] = {path: Claim(*entry) for path, entry in book.journal.brought(run).items()}
         with ExitStack() as stack:
             arriving = [self._arrival(job, stack) for job in jobs]
             downloads = [each.downloads() for each in arriving]
