@@ -149,7 +149,7 @@ def test_a_word_for_success_beside_an_odd_exit_code_is_no_success(code: str) -> 
     assert (answer.observations["8"].state, answer.observations["8"].exit_code) == (State.FAILED, None)
 
 
-@pytest.mark.parametrize("value", ["²", "9" * 5000, "nan", "inf", "-inf", "-1", "1e999", "9" * 400 + ":00", "x\ud800"])
+@pytest.mark.parametrize("value", ["²", "9" * 3000, "nan", "inf", "-inf", "-1", "1e999", "9" * 400 + ":00", "x\ud800"])
 def test_odd_amounts_in_a_row_are_left_out(value: str) -> None:
     answer = parse_rows(query_from(MONITOR), f"7|RUN||{value}|{value}\n")
     assert answer is not None
