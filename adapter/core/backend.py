@@ -91,7 +91,7 @@ class Backend:
     queues: tuple[Queue, ...] = ()
     prologue: tuple[str, ...] = ()
     directive_prefix: str = ""
-    directive_escape: str = ""
+    directive_quote: str = "shell"
     directives: tuple[Option, ...] = ()
     result: QuerySpec | None = None
     find: QuerySpec | None = None
@@ -193,7 +193,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         queues=tuple(_queue(queue) for queue in document.get("queues", ())),
         prologue=tuple(document.get("prologue", ())),
         directive_prefix=directives.get("prefix", ""),
-        directive_escape=directives.get("escape", ""),
+        directive_quote=directives.get("quote", "shell"),
         directives=options,
         script=script,
         submit=submit,
