@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_workspace_that_the_scheduler_would_read_as_its_own_is_refused_at_once
         def _step(self, command: str) -> Any:
             answer = super()._step(command)
             prepared = command.startswith("# prepare")
-            return type(answer)(command, 0, f"{workspace}\n", "") if prepared else answer
+            return replace(answer, stdout=f"{workspace}\n") if prepared else answer
 
     with pytest.raises(ConfigError, match=re.escape(f"the workspace of backend {name} cannot be used")):
         asyncio.run(Site(shipped(name), Machine()).prepare())
