@@ -130,7 +130,14 @@ class TaskError(AdapterError):
 
 
 class RenderError(TaskError):
-    """A template needs a value that the task lacks, or a value cannot be written where the template puts it."""
+    """A template needs a value that the task lacks, or a value cannot be written where the template puts it.
+
+    ``part`` is what the scheduler would read as its own in the value, empty where that is not the reason.
+    """
+
+    def __init__(self, message: str, *, part: str = "") -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class UnsupportedResource(TaskError):

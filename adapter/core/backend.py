@@ -100,7 +100,7 @@ class Backend:
     shell: tuple[str, ...] = ("/bin/sh",)
     pass_env: tuple[str, ...] = ()
     directive_prefix: str = ""
-    directive_escape: str = ""
+    directive_quote: str = "shell"
     directives: tuple[Option, ...] = ()
     result: QuerySpec | None = None
     find: QuerySpec | None = None
@@ -215,7 +215,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         shell=_shell(document.get("shell", "sh")),
         pass_env=tuple(name for group in document.get("pass_env", {}).values() for name in group),
         directive_prefix=directives.get("prefix", ""),
-        directive_escape=directives.get("escape", ""),
+        directive_quote=directives.get("quote", "shell"),
         directives=options,
         script=script,
         submit=submit,

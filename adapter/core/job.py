@@ -28,9 +28,16 @@ class Usage:
     peak_ram_bytes: int | None = None
 
     def or_else(self, other: Usage) -> Usage:
-        """Return this usage with what it lacks taken from *other*."""
+        """Return this usage with what it lacks taken from *other*.
+
+        No CPU seconds at all are what a sampler says that never came by: any count is better than that.
+        """
         names = self.__slots__
-        return Usage(**{n: getattr(other, n) if getattr(self, n) is None else getattr(self, n) for n in names})
+        both = Usage(**{n: getattr(other, n) if getattr(self, n) is None else getattr(self, n) for n in names})
+        if both.cpu_s == 0:
+            is_counted = bool(both.user_s or both.system_s)
+            both = replace(both, cpu_s=other.cpu_s or (None if is_counted else 0.0))
+        return both
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,8 +121,8 @@ exit {_BEGUN}"""
 def read_receipt(completed: CompletedCommand) -> tuple[Receipt, CompletedCommand]:
     """Return how the try stands, and the submit command's own answer (without the receipt's mark)."""
     if completed.exit_code == _ANSWERED:
-        answer, _, text = completed.stdout.rpartition("\nreceipt ")
-        code = checked.exit_code(text)
+        answer, mark, text = completed.stdout.rpartition("\nreceipt ")
+        code = checked.exit_code(text) if mark else None
         if code is None:  # there is an answer, and it cannot be read: as good as none
             return Receipt(Handover.INTERRUPTED, None), completed
         own = type(completed)(command=completed.command, exit_code=code, stdout=answer, stderr=completed.stderr)

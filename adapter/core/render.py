@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,28 +75,40 @@ def directive_lines(backend: Backend, values: Mapping[str, Any], *, more: Iterab
     """Return the directives of a job with *values*, one a line, and *more* of them.
 
     Raises:
-        RenderError: a value in one of them holds a line break.
+        RenderError: a value in one of them holds a line break, or one cannot be written.
     """
-    if backend.directive_escape:
-        values = {name: _doubled(value, backend.directive_escape) for name, value in values.items()}
     lines = [*_option_texts(backend.directives, values), *more]
     if backend.directive_prefix:
         lines += [quote(option) for option in values["native"]]
     for line in lines:
         if "\n" in line or "\r" in line:
             raise RenderError(f"the directive {line!r} would span lines; a value in it holds a line break")
-    return "".join(f"{backend.directive_prefix} {line}\n" for line in lines)
+    return "".join(f"{backend.directive_prefix} {_in_dialect(line, backend.directive_quote)}\n" for line in lines)
 
 
-def _doubled(value: Any, escape: str) -> Any:
-    match value:
-        case str():
-            return value.replace(escape, escape * 2)
-        case list() | tuple():
-            return [_doubled(item, escape) for item in value]
-        case dict():
-            return {key: _doubled(item, escape) for key, item in value.items()}
-    return value
+def _in_dialect(line: str, dialect: str) -> str:
+    """Return *line*, whose words are quoted as for a shell, as the scheduler reads words in directives."""
+    written = _DIALECTS.get(dialect)
+    if written is None:
+        return line
+    try:
+        words_in_line = shlex.split(line)
+    except ValueError as error:
+        raise RenderError(f"the directive {line!r} cannot be read as words: {error}") from error
+    is_same = dialect == "doubled" and not any("\\" in word for word in words_in_line)
+    return line if is_same else " ".join(map(written, words_in_line))
+
+
+def _backslashed(word: str) -> str:
+    return re.sub(r"[^\w@%+=:,./-]", r"\\\g<0>", word) or "''"
+
+
+def _doubled(word: str) -> str:
+    option, sign, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    return option + sign + shlex.quote(value.replace("\\", "\\\\")) if sign or not option else shlex.quote(word)
+
+
+_DIALECTS: dict[str, Callable[[str], str]] = {"doubled": _doubled, "backslash": _backslashed}
 
 
 def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:

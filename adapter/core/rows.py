@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, str | None]
 
-MOST_LINE_LETTERS = 1 << 14
+MOST_LINE_LETTERS = 1 << 13
 """In a line: patterns are tried at each letter, so the time that they take may grow with the square of its length."""
 MOST_RECORD_LETTERS = 1 << 18
 _DECODER = checked.decoder()

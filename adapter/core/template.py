@@ -160,6 +160,18 @@ def refuse(words_for_a_person: object) -> str:
     raise RenderError(str(words_for_a_person))
 
 
+def refusing(value: object, *parts: str) -> object:
+    """Return *value*, which may hold none of *parts*: a scheduler would read them as its own, and has no way to say so.
+
+    Raises:
+        RenderError: it holds one.
+    """
+    for part in parts:
+        if part in str(value):
+            raise RenderError(f"{str(value)!r} holds {part!r}, which the scheduler would read as its own", part=part)
+    return value
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=_Unset, finalize=quote, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
@@ -167,7 +179,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.globals.clear()
     environment.filters = {name: environment.filters[name] for name in KEPT_FILTERS}
     environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, path=target_path)
-    environment.filters.update(concat=concat, between=between, merge=merged, refuse=refuse)
+    environment.filters.update(concat=concat, between=between, merge=merged, refuse=refuse, refusing=refusing)
     return environment
 
 
@@ -207,7 +219,7 @@ class Template:
         except jinja2.UndefinedError as error:
             raise RenderError(f"{error.message}, in {_one_line(self.text)}") from error
         except RenderError as error:
-            raise RenderError(f"{error}, in {_one_line(self.text)}") from error
+            raise RenderError(f"{error}, in {_one_line(self.text)}", part=error.part) from error
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise RenderError(f"{error}, in {_one_line(self.text)}") from error
 
@@ -300,10 +312,22 @@ def quoting_defeat(template: Template, values: Mapping[str, Any]) -> str | None:
         tame = _read_words(template.render({**values, name: plain}))
         if tame is None or not any(_PLAIN in word for word in tame):
             continue
-        wild = _read_words(template.render({**values, name: hostile}))
-        if wild is None or [word.replace(_PLAIN, HOSTILE) for word in tame] != wild:
+        wild, tried = _wild(template, values, name)
+        if wild is None or [word.replace(_PLAIN, tried) for word in tame] != wild:
             return name
     return None
+
+
+def _wild(template: Template, values: Mapping[str, Any], name: str) -> tuple[list[str] | None, str]:
+    """Return the words that *template* gives for a hostile value of *name*, and that value: without what it refuses."""
+    hostile = HOSTILE
+    while True:
+        try:
+            return _read_words(template.render({**values, name: _replace_texts(values.get(name), hostile)})), hostile
+        except RenderError as error:
+            if not error.part or error.part not in hostile:
+                raise
+            hostile = hostile.replace(error.part, "")
 
 
 def unreadable(text: str) -> str | None:

@@ -10,6 +10,7 @@ from adapter.core import checked
 from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
+from adapter.core.job import Job
 from adapter.core.lifecycle import Evidence
 from adapter.core.parse import (
     Answer,
@@ -22,17 +23,27 @@ from adapter.core.parse import (
     words_beside,
 )
 from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
-from adapter.core.render import function_text, render_command, render_job
+from adapter.core.render import function_text, placed, render_command, render_job
 from adapter.core.rows import json_text
+from adapter.core.task import Step, Task
 from adapter.core.template import quote, target_path
 from adapter.core.watching import read_watch, watch_script
-from adapter.errors import CommandError, CompletedCommand, ConnectError, MonitorError, OutcomeUnknown, TransportError
+from adapter.errors import (
+    CommandError,
+    CompletedCommand,
+    ConfigError,
+    ConnectError,
+    MonitorError,
+    OutcomeUnknown,
+    RenderError,
+    TransportError,
+    UnsupportedResource,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from adapter.core.backend import Backend
-    from adapter.core.job import Job
     from adapter.core.receipt import Probe
     from adapter.core.specs import CommandSpec, LogSpec, QuerySpec
     from adapter.core.watching import Told
@@ -81,6 +92,7 @@ class Site:
 
         Raises:
             TransportError: the target cannot be asked, or the workspace cannot be made.
+            ConfigError: the scheduler cannot be told the path of the workspace.
         """
         commands = [_prepare_step(self.backend)]
         if self.backend.version_command:
@@ -103,12 +115,27 @@ class Site:
         self.workspace, machine = _prepared(self.backend, lines)
         capacity = self.backend.limits.capacity
         self.capacity = {name: machine[name] if value is None else value for name, value in capacity.items()}
+        self._refuse_workspace()
         if self.backend.programs:
             self._path = f"PATH={quote(self.workspace + '/.programs')}:$PATH; export PATH"
         if len(commands) > 1 and self.backend.version_pattern and answers[1].completed:
             said = answers[1].completed
             if match := self.backend.version_pattern.search(said.stdout + said.stderr):
                 self.backend = for_version(self.backend, match["version"])
+
+    def _refuse_workspace(self) -> None:
+        """Refuse a workspace whose path this scheduler cannot be told, before a job is in its way.
+
+        Raises:
+            ConfigError: its letters mean something to the scheduler.
+        """
+        job = placed(Job(run="0" * 10, index=1, task=Task(steps=(Step(argv=("true",)),))), self.workspace)
+        try:
+            render_job(self.backend, job, self.workspace)
+        except RenderError as error:
+            raise ConfigError(f"the workspace of backend {self.backend.name} cannot be used: {error}") from error
+        except UnsupportedResource:
+            return  # a task without an image, say: each task is looked at for itself
 
     # -- submit
 

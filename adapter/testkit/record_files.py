@@ -32,14 +32,16 @@ class Written:
     differences: tuple[str, ...] = ()
 
 
-def written(backend: Backend, records: Sequence[Record], *, source: str, scrub: Scrubber) -> list[Written]:
-    """Return *records* as files, each replayed."""
+def written(
+    backend: Backend, records: Sequence[Record], *, source: str, scrub: Scrubber, version: str | None = None
+) -> list[Written]:
+    """Return *records* as files, each replayed. *version* is the scheduler's, ``None`` if it did not say."""
     files = []
     numbers: dict[str, int] = {}
     for record in records:
         number = numbers[record.action] = numbers.get(record.action, 0) + 1
         name = f"{PREFIX}{record.action}-{number:02}.yaml"
-        text = scrub(as_capture(record, source))
+        text = scrub(as_capture(record, source, version))
         try:
             capture = parse_capture(text, name)
             differences = replay(backend, capture)
@@ -49,14 +51,15 @@ def written(backend: Backend, records: Sequence[Record], *, source: str, scrub: 
     return files
 
 
-def as_capture(record: Record, source: str) -> str:
-    """Return the text of a capture; *source* says where it comes from."""
+def as_capture(record: Record, source: str, version: str | None = None) -> str:
+    """Return the text of a capture; *source* says where it comes from, *version* of which scheduler's version."""
     said = record.completed
     lines = [
         "# Recorded by `adapter record`. Look through it: nothing in it may tell of people or places.",
         *(f"# {note}" for note in record.notes),
         f"about: {_scalar(record.about)}",
         f"source: {_scalar(source)}",
+        *([f"version: {_scalar(version)}"] if version else []),
         f"action: {record.action}",
         *([f"asked: {_flow(list(record.asked))}"] if record.asked else []),
         f"exit_code: {said.exit_code}",

@@ -15,7 +15,7 @@ from adapter.core.specs import LogSpec
 from adapter.core.task import RESOURCE_FIELDS, Resources, Step
 from adapter.core.template import Template
 from adapter.errors import RenderError, TaskError, UnsupportedResource
-from adapter.testkit.shelltext import Place, places
+from adapter.testkit.shelltext import Place, directive_words, places
 from adapter.testkit.subject import (
     RUN,
     WORKSPACE,
@@ -61,22 +61,30 @@ def _hostile_jobs(backend: Backend) -> Iterator[str]:
         for with_image in images:
             value = Hostile()
             task = hostile_task(backend, value, newline=newline, with_image=with_image)
-            workspace = "/scratch" + value("workspace")
-            try:
-                rendered = render_job(backend, job_of(task, workspace), workspace)
-            except RenderError:
-                if newline:
-                    continue  # refused, as it should be where it cannot be written
+            rendered = _hostile_render(backend, task, "/scratch" + value("workspace"), may_refuse=newline)
+            if rendered is not None:  # refused, as it should be where it cannot be written
+                yield from _seen_in_job(backend, rendered, value)
+
+
+def _hostile_render(backend: Backend, task: Task, workspace: str, *, may_refuse: bool) -> RenderedJob | None:
+    """Return the job in *workspace*, without what the scheduler would read there as its own; ``None``: refused."""
+    while True:
+        try:
+            return render_job(backend, job_of(task, workspace), workspace)
+        except RenderError as error:
+            if error.part and error.part in workspace:
+                workspace = workspace.replace(error.part, "")
+            elif may_refuse:
+                return None
+            else:
                 raise
-            yield from _seen_in_job(backend, rendered, value)
 
 
 def _seen_in_job(backend: Backend, rendered: RenderedJob, value: Hostile) -> Iterator[str]:
     yield from _acted_upon("submit", rendered.submit, value)
     if is_shell(backend):
         yield from _acted_upon("script", rendered.script, value)
-        for line in _directive_lines(backend, rendered.script):
-            yield from _acted_upon("directives", line, value)
+        yield from _unread(backend, rendered.script, value)
         for label in MUST_ARRIVE:
             if label in value.cores and value.cores[label] not in rendered.script + rendered.submit:
                 yield f"the {label} of a task is not in its script, or was changed on its way"
@@ -94,6 +102,22 @@ def _seen_in_job(backend: Backend, rendered: RenderedJob, value: Hostile) -> Ite
 def _directive_lines(backend: Backend, script: str) -> list[str]:
     prefix = backend.directive_prefix
     return [line.removeprefix(prefix) for line in script.splitlines() if prefix and line.startswith(prefix)]
+
+
+def _unread(backend: Backend, script: str, value: Hostile) -> Iterator[str]:
+    """Which hostile values do not arrive as they are where the scheduler reads its directives."""
+    for line in _directive_lines(backend, script):
+        if backend.directive_quote == "shell":
+            yield from _acted_upon("directives", line, value)
+        try:
+            words = directive_words(line, backend.directive_quote)
+        except ValueError as error:
+            yield f"with hostile values the scheduler cannot read the directive{line}: {error}"
+            continue
+        for number, (label, core) in enumerate(value.cores.items()):
+            is_there = re.search(rf"\(h{number}\\?\)", line) is not None
+            if is_there and label != "workspace" and not any(core in word for word in words):
+                yield f"the {label} does not arrive in the directive{line}"
 
 
 _HEREDOC_BODY = re.compile(r"<<-?[ ]*'(?P<word>\w+)'[^\n]*\n(?P<body>.*?)\n(?P=word)(?=\n|$)", re.DOTALL)

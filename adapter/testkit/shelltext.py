@@ -1,8 +1,12 @@
-"""How a shell would see each character of a text: what is quoted, what is a comment, what it would act upon."""
+"""How a shell would see each character of a text: what is quoted, what is a comment, what it would act upon.
+
+And how a scheduler reads the words of a directive.
+"""
 
 from __future__ import annotations
 
 import re
+import shlex
 from enum import StrEnum
 
 
@@ -115,3 +119,49 @@ class _Scanner:
                 if is_last:
                     break
         self._heredocs = []
+
+
+_TRIPLE = re.compile("[\"']{3}.")
+
+
+def directive_words(line: str, dialect: str) -> list[str]:
+    r"""Return the words of a directive as a scheduler of that *dialect* (``directives.quote``) reads them.
+
+    Raises:
+        ValueError: it cannot be read: a quote is not closed.
+    """
+    if dialect == "shell":
+        return shlex.split(line)
+    if dialect == "doubled":
+        return _words_where_backslashes_escape(line)
+    if _TRIPLE.search(line):  # three quotes of any kind begin a text of several lines there
+        raise ValueError("unclosed triple quote")
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    lexer.escapedquotes = "\"'"
+    return list(lexer)
+
+
+def _words_where_backslashes_escape(line: str) -> list[str]:
+    """Return the words of *line*, where a backslash takes the meaning of what follows, in quotes of both kinds, too."""
+    words: list[str] = []
+    word: str | None = None
+    quote = ""
+    letters = iter(line)
+    for letter in letters:
+        if letter == "\\":
+            word = (word or "") + next(letters, "")
+        elif quote:
+            word, quote = (word or "", "") if letter == quote else ((word or "") + letter, quote)
+        elif letter in "\"'":
+            word, quote = word or "", letter
+        elif letter.isspace():
+            words += [] if word is None else [word]
+            word = None
+        elif letter == "#" and word is None:
+            break
+        else:
+            word = (word or "") + letter
+    if quote:
+        raise ValueError("no closing quotation")
+    return words + ([] if word is None else [word])

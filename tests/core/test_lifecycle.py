@@ -193,6 +193,20 @@ def test_a_job_s_start_is_when_it_was_first_seen_running() -> None:
     assert (running.started_at, advance(running, seen(says(R)), NOW + 5, BATCH).started_at) == (NOW, NOW)
 
 
+@pytest.mark.parametrize(
+    ("wrapper", "sampled", "known"),
+    [
+        pytest.param(Usage(user_s=2.0, system_s=0.5), Usage(cpu_s=0.0), Usage(user_s=2.0, system_s=0.5), id="counted"),
+        pytest.param(Usage(user_s=0.0), Usage(cpu_s=0.0), Usage(user_s=0.0, cpu_s=0.0), id="both-nothing"),
+        pytest.param(Usage(), Usage(cpu_s=0.0), Usage(cpu_s=0.0), id="not-counted"),
+        pytest.param(Usage(cpu_s=0.0), Usage(cpu_s=3.0), Usage(cpu_s=3.0), id="a-later-sample"),
+        pytest.param(Usage(user_s=2.0), Usage(cpu_s=3.0), Usage(user_s=2.0, cpu_s=3.0), id="both-counted"),
+    ],
+)
+def test_cpu_seconds_that_were_counted_win_over_a_sampled_nothing(wrapper: Usage, sampled: Usage, known: Usage) -> None:
+    assert wrapper.or_else(sampled) == known
+
+
 def test_usage_is_taken_from_every_source_the_wrapper_first() -> None:
     report = ExitReport(exit_code=0, usage=Usage(wall_s=1.0, user_s=2.0))
     done = advance(

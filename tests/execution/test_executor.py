@@ -921,7 +921,7 @@ def test_a_hostile_task_name_reaches_the_scheduler_as_it_is_and_disturbs_nothing
         for line in shlex.split(step.split("( eval ")[1].split(" ) </dev/null")[0])[0].splitlines()
         if "--job-name" in line
     ]
-    escaped = name.replace("\\", "\\\\")  # directives.escape
+    escaped = name.replace("\\", "\\\\")  # directives.quote: doubled
     assert shlex.split(quoted.removeprefix("#SBATCH ")) == [f"--job-name={escaped}"]
 
 

@@ -33,8 +33,9 @@ class Seed:
 
 
 def backends() -> list[str]:
-    """Return the names of the shipped backends."""
-    return [Path(file).stem for file in shipped_backends()]
+    """Return the names of the shipped backends that have captures of their own."""
+    names = [Path(file).stem for file in shipped_backends()]
+    return [name for name in names if any((CAPTURES / name).glob("submit*.yaml"))]
 
 
 @functools.cache
@@ -45,11 +46,7 @@ def backend(name: str) -> Backend:
 
 @functools.cache
 def seeds(name: str) -> tuple[Seed, ...]:
-    """Return what was captured for the backend *name*, or for the nearest that it extends."""
+    """Return what was captured for the backend *name*."""
     mine = backend(name)
-    for owner in (name, *mine.lineage):
-        files = sorted((CAPTURES / owner).glob("*.yaml"))
-        if files:
-            captures = [parse_capture(file.read_bytes(), file.name) for file in files]
-            return tuple(Seed(backend_for(mine, one), one) for one in captures if one.action != "words")
-    return ()
+    captures = [parse_capture(file.read_bytes(), file.name) for file in sorted((CAPTURES / name).glob("*.yaml"))]
+    return tuple(Seed(backend_for(mine, one), one) for one in captures if one.action != "words")

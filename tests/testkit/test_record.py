@@ -188,6 +188,13 @@ def test_a_file_is_a_capture_and_says_how_it_is_known() -> None:
     (file,) = written(toy(), [record], source="toy 2.1, recorded", scrub=Scrubber({}, {}))
     assert (file.name, file.differences) == ("recorded-submit-01.yaml", ())
     assert "# the id that the job saw\n" in file.text
+    assert file.capture.version is None
+
+
+def test_a_file_names_the_version_that_gave_the_answer() -> None:
+    record = Record("submit", "Taken: exit 0", said("accepted 7\n"), {"job_id": "7"})
+    (file,) = written(toy(), [record], source="toy 2.1", scrub=Scrubber({}, {}), version="2.1")
+    assert (file.capture.version, file.differences) == ("2.1", ())
 
 
 def test_a_wrong_backend_does_not_replay() -> None:
