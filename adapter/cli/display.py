@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from adapter.cli.text import counts, counts_text, elapsed_s, job_title, printable, verdict_text
+from adapter.cli.text import counts, counts_text, elapsed_s, job_title, printable, shortened, verdict_text
 from adapter.core.state import State
 from adapter.core.units import format_bytes, format_seconds
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adapter.transports.base import Transfer
 
 MOST_SHOWN = 6
+MOST_REASONS = 3
 _LEAST_BETWEEN_S = 1.0  # between two plain lines; it grows, so that a day-long run does not fill a log
 _MOST_BETWEEN_S = 60.0
 _FIRST_MOVE_S, _BETWEEN_MOVES_S = 2.0, 10.0  # plain lines about files on their way
@@ -30,8 +31,8 @@ _MOVES_FOR_S = 2.0  # how long a word about files on their way holds
 class Display(Protocol):
     """Shows how jobs stand. ``show`` is called several times a second."""
 
-    def show(self, jobs: Sequence[Job]) -> None:
-        """Show how *jobs* stand now."""
+    def show(self, jobs: Sequence[Job], waits: Sequence[str] = ()) -> None:
+        """Show how *jobs* stand now, and why some of them wait, in lines: the most common reason first."""
         ...
 
     def say(self, line: str) -> None:
@@ -50,7 +51,7 @@ class Display(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def show(self, jobs: Sequence[Job]) -> None:
+    def show(self, jobs: Sequence[Job], waits: Sequence[str] = ()) -> None:
         """Show nothing."""
 
     def say(self, line: str) -> None:
@@ -73,11 +74,13 @@ class Lines:
         self._wait_s = _LEAST_BETWEEN_S
         self._next_move_at: float | None = None
 
-    def show(self, jobs: Sequence[Job]) -> None:
+    def show(self, jobs: Sequence[Job], waits: Sequence[str] = ()) -> None:
         """Print how many jobs are in which state, if that changed and it is time."""
         text = counts_text(jobs) if len(jobs) > 1 else "".join(f"{job.key} {job.verdict}" for job in jobs)
+        text += f" ({shortened(waits[0])})" if waits else ""
         now = self._clock()
-        is_news = any(job.state is not State.WAITING for job in jobs) and not all(job.state.is_final for job in jobs)
+        has_begun = bool(waits) or any(job.state is not State.WAITING for job in jobs)
+        is_news = has_begun and not all(job.state.is_final for job in jobs)
         if text == self._last or not is_news or now < self._next_at:
             return
         self._last, self._next_at = text, now + self._wait_s
@@ -109,7 +112,7 @@ class StatusLine:
         self._moving = _Moving(clock)
         self.is_over = False
 
-    def show(self, jobs: Sequence[Job]) -> None:
+    def show(self, jobs: Sequence[Job], waits: Sequence[str] = ()) -> None:
         """Show the state and for how long."""
         moving = self._moving.text()
         if self.is_over or (all(job.state.is_final for job in jobs) and not moving):
@@ -117,7 +120,7 @@ class StatusLine:
             return
         job, now = jobs[0], time.time()
         known = f" as job {job.job_id}" if job.job_id else ""
-        doing = moving or f"{job.verdict}{known}"
+        doing = moving or f"{job.verdict}{known}{f' ({shortened(waits[0])})' if waits else ''}"
         text = f"{job.key} {doing}, {format_seconds(elapsed_s(jobs, now))}"
         if text != self._shown:
             self._shown = text
@@ -183,13 +186,14 @@ class Live:
 
         self._title = title
         self._jobs: Sequence[Job] = ()
+        self._waits: Sequence[str] = ()
         self._moving = _Moving(time.monotonic)
         self._console = Console(stderr=True, highlight=False)
         self._live = RichLive(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
 
-    def show(self, jobs: Sequence[Job]) -> None:
+    def show(self, jobs: Sequence[Job], waits: Sequence[str] = ()) -> None:
         """Show *jobs* until told otherwise."""
-        self._jobs = jobs
+        self._jobs, self._waits = jobs, waits
         if not self._live.is_started and not all(job.state.is_final for job in jobs):
             self._live.start()
 
@@ -216,6 +220,7 @@ class Live:
         lines.append(Text("  ").join(Text(f"{count} {state}", style=_STYLES.get(state, "")) for state, count in tally))
         if moving := self._moving.text():
             lines.append(Text(f"  {moving}"))
+        lines += [Text(f"  {shortened(wait, _width() - 2)}") for wait in self._waits[:MOST_REASONS]]
         lines += [_job_line(job, now) for job in _worth_showing(self._jobs)]
         return Text("\n").join(lines)
 

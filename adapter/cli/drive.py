@@ -20,6 +20,7 @@ from adapter.cli.report import exit_code_of, failure_lines, summary
 from adapter.cli.text import printable, run_data, to_json
 from adapter.core.state import Reason, State
 from adapter.core.units import format_seconds
+from adapter.core.waiting import reasons
 from adapter.errors import AdapterError, TransportError
 from adapter.execution.book import REQUEUED
 from adapter.execution.owner import is_alive
@@ -61,6 +62,13 @@ class Watched:
     def jobs(self) -> list[Job]:
         """Its jobs, as they are known now."""
         return self.executor.jobs_of(self.record.id)
+
+    @property
+    def waits(self) -> list[str]:
+        """Why its jobs wait, in lines for a person, the most common reason first."""
+        jobs = self.jobs
+        why = reasons(jobs, self.executor.note(self.record.id))
+        return [printable(text) if len(jobs) == 1 else f"{count} wait: {printable(text)}" for text, count in why]
 
     def down_s(self, now: float) -> float:
         """Return for how long its machine could not be asked."""
@@ -158,7 +166,8 @@ class Watch:
         work: set[asyncio.Task[Any]] = {*(run.waiter for run in runs), *streams}
         try:
             while any(not task.done() for task in work):
-                self._display.show([job for run in runs for job in run.jobs])
+                waits = [line for run in runs for line in run.waits]
+                self._display.show([job for run in runs for job in run.jobs], waits)
                 pending = {task for task in work if not task.done()}
                 await asyncio.wait({*pending, interrupt}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
                 for task in work:

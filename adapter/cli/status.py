@@ -90,8 +90,9 @@ def _show_run(journal: Journal, record: RunRecord, index: int | None, *, as_json
 
     from adapter.cli.open import job_at
     from adapter.cli.text import counts_text, job_data, job_rows, printable, run_data, table, to_json
+    from adapter.core.waiting import with_reasons
 
-    jobs = journal.jobs(record.id)
+    jobs = with_reasons(journal.jobs(record.id), journal.note(record.id))
     if index is not None:
         job = job_at(record, jobs, index)
         click.echo(to_json(job_data(job)) if as_json else _details(journal, job))
@@ -147,6 +148,7 @@ def _details(journal: Journal, job: Job) -> str:
     facts = {
         "job": job_title(job),
         "state": verdict_text(job),
+        "waits": job.wait_reason,
         "job id": job.job_id,
         "exit code": job.exit_code,
         "folder": job.directory,

@@ -76,9 +76,16 @@ def job_rows(jobs: Iterable[Job], now: float) -> list[list[str]]:
     """Return a table of *jobs*."""
     rows = [["JOB", "NAME", "STATE", "TIME", "PEAK RAM", "JOB ID"]]
     for job in jobs:
-        cells = [job.key, printable(job.task.name), job.verdict, format_seconds(run_time_s(job, now))]
+        why = f": {shortened(printable(job.wait_reason))}" if job.wait_reason else ""
+        cells = [job.key, printable(job.task.name), f"{job.verdict}{why}", format_seconds(run_time_s(job, now))]
         rows.append([*cells, format_bytes(job.usage.peak_ram_bytes), job.job_id or "-"])
     return rows
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """Return *text* in one line of at most *most* letters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def run_time_s(job: Job, now: float) -> float | None:
@@ -124,6 +131,7 @@ def job_data(job: Job) -> dict[str, Any]:
         "reason": str(job.reason) if job.reason else None,
         "verdict": job.verdict,
         "message": job.message or None,
+        "wait_reason": job.wait_reason or None,
         "job_id": job.job_id,
         "native_state": job.native_state,
         "exit_code": job.exit_code,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adapter.core.parse import Observation
 
 NEVER_STARTS = "it can never start"
+_NO_REASON = frozenset({"none", "(none)", "null", "(null)", "n/a", "-"})  # how a listing writes that there is none
 _QUEUE_STATES = frozenset({State.QUEUED, State.HELD})
 
 
@@ -97,7 +98,8 @@ def _still_there(job: Job, seen: Observation, evidence: Evidence, now: float, pa
     elif job.reason is Reason.REQUEUED and state in _QUEUE_STATES:
         reason = Reason.REQUEUED
     job = job.but(state=state, reason=reason, native_state=seen.native_state, left_since=None)
-    job = job.but(wait_reason="" if state is State.RUNNING else seen.native_reason or seen.message)
+    said = seen.native_reason or seen.message
+    job = job.but(wait_reason="" if state is State.RUNNING or said.lower() in _NO_REASON else said)
     if state is State.RUNNING and job.started_at is None:
         job = job.but(started_at=now)
     if evidence.report is None or not (state.has_started or seen.state is State.UNKNOWN):

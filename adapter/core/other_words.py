@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adapter.core.task import RESOURCE_FIELDS
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -55,6 +53,12 @@ _OURS = {
 }
 """Our keys, each with the words of others, in small letters and with ``_``."""
 
+# Those of `adapter.core.task`, which imports what imports this; a test compares them.
+RESOURCES = frozenset({
+    "cpu", "cpu_limit", "ram", "ram_limit", "disk", "gpu", "walltime", "nodes", "ranks", "preemptible", "queue",
+    "account", "priority",
+})  # fmt: skip
+
 _WORDS: dict[str, list[str]] = {}
 for _ours, _others in _OURS.items():
     for _other in _others.split():
@@ -73,7 +77,7 @@ def meant(word: str, known: Collection[str]) -> str | None:
             return ours
         if "." in ours and ours.partition(".")[0] in known:
             return ours
-        if ours in RESOURCE_FIELDS:
+        if ours in RESOURCES:
             place = _place_of_resources(known)
             if place is not None:
                 return f"{place}.{ours}"

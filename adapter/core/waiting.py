@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from adapter.core.order import named_jobs
 from adapter.core.state import State
 
 if TYPE_CHECKING:
@@ -28,3 +30,16 @@ def why_waiting(job: Job, by_name: Mapping[str, Sequence[Job]], note: str = "") 
         if any(not (other.state.is_final and other.collected) for other in by_name.get(after.task, ())):
             return f"for task {after.task!r}"
     return note
+
+
+def with_reasons(jobs: Sequence[Job], note: str = "") -> list[Job]:
+    """Return the *jobs* of a run, each with why it waits in ``wait_reason``."""
+    by_name = named_jobs(jobs)
+    return [job.but(wait_reason=why_waiting(job, by_name, note)) for job in jobs]
+
+
+def reasons(jobs: Sequence[Job], note: str = "") -> list[tuple[str, int]]:
+    """Return why the waiting ones of the *jobs* of a run wait, and how many for that, the most common reason first."""
+    pending = [job for job in jobs if job.state in _NOT_YET]
+    by_name = named_jobs(jobs) if any(job.task.after for job in pending) else {}
+    return Counter(why for job in pending if (why := why_waiting(job, by_name, note))).most_common()

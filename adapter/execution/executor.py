@@ -225,6 +225,10 @@ class Executor:
             self.journal.release(run, self._book.owner)
         return True
 
+    def note(self, run: str) -> str:
+        """Return what keeps the waiting jobs of *run* from going on; empty if nothing does, or nobody knows."""
+        return self.journal.note(run) if run in self._book.foreign else self._book.notes.get(run, "")
+
     def jobs_of(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now, in order."""
         return self._book.jobs_of(run)
