@@ -257,3 +257,19 @@ def test_a_workspace_with_a_variable_that_is_not_set_is_an_error_that_names_it()
     )
     assert done.returncode != 0
     assert "SCRATCH: is not set on the target" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("by_slot", "memory"),
+    [
+        pytest.param(False, ["-R 'span[hosts=1] rusage[mem=4096MB]'", "-M 8192MB"], id="of-the-whole-job"),
+        pytest.param(True, ["-R 'span[hosts=1] rusage[mem=1024MB]'", "-M 2048MB"], id="of-each-slot"),
+    ],
+)
+def test_lsf_counts_the_memory_limit_by_slot_where_it_counts_memory_so(*, by_slot: bool, memory: list[str]) -> None:
+    backend = shipped("lsf", values={"ram_per_slot": by_slot})
+    job = job_of({"command": "true", "resources": {"cpu": 4, "ram": "4 GiB", "ram_limit": "8 GiB"}})
+    script = render_job(backend, placed(job, "/w"), "/w").script
+    assert [
+        line.removeprefix("#BSUB ") for line in script.splitlines() if line.startswith(("#BSUB -R", "#BSUB -M"))
+    ] == memory
