@@ -269,7 +269,5 @@ def test_a_workspace_with_a_variable_that_is_not_set_is_an_error_that_names_it()
 def test_lsf_counts_the_memory_limit_by_slot_where_it_counts_memory_so(*, by_slot: bool, memory: list[str]) -> None:
     backend = shipped("lsf", values={"ram_per_slot": by_slot})
     job = job_of({"command": "true", "resources": {"cpu": 4, "ram": "4 GiB", "ram_limit": "8 GiB"}})
-    script = render_job(backend, placed(job, "/w"), "/w").script
-    assert [
-        line.removeprefix("#BSUB ") for line in script.splitlines() if line.startswith(("#BSUB -R", "#BSUB -M"))
-    ] == memory
+    lines = render_job(backend, placed(job, "/w"), "/w").script.splitlines()
+    assert [line.removeprefix("#BSUB ") for line in lines if line.startswith(("#BSUB -R", "#BSUB -M"))] == memory
