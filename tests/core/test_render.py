@@ -236,3 +236,17 @@ def test_a_hostile_task_name_stays_one_word_in_every_directive_and_the_script_st
     escaped = name.replace("\\", "\\\\")  # in #SBATCH lines a backslash escapes even inside single quotes
     assert shlex.split(line.removeprefix("#SBATCH ")) == [f"--job-name={escaped}"]
     assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("by_slot", "memory"),
+    [
+        pytest.param(False, ["-R 'span[hosts=1] rusage[mem=4096MB]'", "-M 8192MB"], id="of-the-whole-job"),
+        pytest.param(True, ["-R 'span[hosts=1] rusage[mem=1024MB]'", "-M 2048MB"], id="of-each-slot"),
+    ],
+)
+def test_lsf_counts_the_memory_limit_by_slot_where_it_counts_memory_so(*, by_slot: bool, memory: list[str]) -> None:
+    backend = shipped("lsf", values={"ram_per_slot": by_slot})
+    job = job_of({"command": "true", "resources": {"cpu": 4, "ram": "4 GiB", "ram_limit": "8 GiB"}})
+    lines = render_job(backend, placed(job, "/w"), "/w").script.splitlines()
+    assert [line.removeprefix("#BSUB ") for line in lines if line.startswith(("#BSUB -R", "#BSUB -M"))] == memory
