@@ -171,7 +171,9 @@ def test_the_hashes_are_for_their_owner_alone(here: Path, environ: Environ, tmp_
 
 
 @pytest.mark.parametrize("which", ["folder", "file"])
-def test_hashes_that_others_may_write_are_not_believed(here: Path, environ: Environ, tmp_path: Path, which: str) -> None:
+def test_hashes_that_others_may_write_are_not_believed(
+    here: Path, environ: Environ, tmp_path: Path, which: str
+) -> None:
     file = here / ".adapter" / "mine.yaml"
     put(file.parent, file.name, COMPLETE)
     trust(file, environ)
