@@ -23,6 +23,7 @@ from adapter.core.parse import (
     words_beside,
 )
 from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
+from adapter.core.redact import redactor
 from adapter.core.render import function_text, placed, render_command, render_job
 from adapter.core.rows import json_text
 from adapter.core.task import Step, Task
@@ -41,7 +42,7 @@ from adapter.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from adapter.core.backend import Backend
     from adapter.core.receipt import Probe
@@ -81,6 +82,7 @@ class Site:
         self.backend = backend
         self.transport = transport
         self._secrets = dict(secrets or {})
+        self._redact = redactor(self._secrets.values())
         self.workspace = ""
         self.capacity: dict[str, float] = {}
         self._path = ""
@@ -319,8 +321,7 @@ class Site:
         command = self.backend.watch_command(self.workspace)
         script = self._prelude() + watch_script(command, nonce, most_s=WATCH_S)
         completed = await self.transport.run("sh -s", stdin=script, timeout_s=WATCH_S + 30)
-        stdout = redact(completed.stdout, self._secrets.values())
-        return read_watch(self.backend.watch, nonce, stdout)
+        return read_watch(self.backend.watch, nonce, self._redact(completed.stdout))
 
     # -- kill and clean
 
@@ -390,11 +391,11 @@ class Site:
         return "".join(f"{line}\n" for line in lines)
 
     def _redacted(self, answer: StepAnswer) -> StepAnswer:
-        if answer.completed is None or not self._secrets:
-            return answer
         done = answer.completed
-        stdout, stderr = (redact(text, self._secrets.values()) for text in (done.stdout, done.stderr))
-        return replace(answer, completed=replace(done, stdout=stdout, stderr=stderr))
+        return answer if done is None or not self._secrets else replace(answer, completed=self._blotted(done))
+
+    def _blotted(self, done: CompletedCommand) -> CompletedCommand:
+        return replace(done, stdout=self._redact(done.stdout), stderr=self._redact(done.stderr))
 
     async def _run(
         self, commands: Sequence[str], *, timeout_s: float, begin_within_s: float | None = None
@@ -409,9 +410,8 @@ class Site:
         else:
             lost = False
             if f"{nonce} 0 start" not in completed.stdout:
-                raise ConnectError(
-                    f"the target's shell ran nothing (exit code {completed.exit_code}): {completed.words}"
-                )
+                words = self._blotted(completed).words
+                raise ConnectError(f"the target's shell ran nothing (exit code {completed.exit_code}): {words}")
         answers = unframe(commands, nonce, completed.stdout, completed.stderr)
         steps = [StepAnswer(answer, lost or began(n, nonce, completed.stdout)) for n, answer in enumerate(answers)]
         return [self._redacted(step) for step in steps]
@@ -483,14 +483,6 @@ def _page(
         return None, False
     answer = parse_query(spec, backend, completed, [job.job_id or "" for job in jobs])
     return answer, not is_no_answer(spec, backend, completed)
-
-
-def redact(text: str, secret_texts: Iterable[str]) -> str:
-    """Return *text* with every secret in it blotted out; a secret of under four characters is no secret."""
-    for secret in secret_texts:
-        if len(secret) >= 4:
-            text = text.replace(secret, "[secret]")
-    return text
 
 
 def _no_answer(command: str) -> CompletedCommand:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from adapter.execution.site import redact
+from adapter.core.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -113,10 +113,9 @@ def test_a_file_may_be_as_large_as_it_says(tmp_path: Path) -> None:
 
 def nested(before: str, one: str, count: int, sign: str) -> str:
     """Return anchors each of which holds the one before *count* times, twenty deep."""
-    inner = [
-        f"a{n}: &a{n} {before}{one.join([f'{sign}a{n - 1}'] * count)}{']' * before.count('[')}" for n in range(1, 20)
-    ]
-    return "\n".join(["a0: &a0 {x: 1}", *(line + "}" * before.count("{") for line in inner)])
+    end = "]" * before.count("[") + "}" * before.count("{")
+    inner = [f"a{n}: &a{n} {before}{one.join([f'{sign}a{n - 1}'] * count)}{end}" for n in range(1, 20)]
+    return "\n".join(["a0: &a0 {x: 1}", *inner])
 
 
 @pytest.mark.parametrize(
