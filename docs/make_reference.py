@@ -198,9 +198,6 @@ NOTES = {
     "limits.max_tasks": "Counted by each `adapter` process for the jobs that it drives.",
     "limits.submit_per_minute": "Counted by each `adapter` process.",
     "limits.capacity": "Counted by each `adapter` process.",
-    "find.max_ids": "Accepted; one `find` always asks about all.",
-    "result.absent": "Accepted, without effect: that of `monitor` counts.",
-    "result.requeues": "Accepted, without effect: that of `monitor` counts.",
 }
 
 # One line for each filter: an example, the value it is tried with, and what it does.
