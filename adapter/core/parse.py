@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from adapter.core import checked, units
 from adapter.core.exit_file import signal_in
 from adapter.core.job import OUR_MARK, Usage
-from adapter.core.rows import JsonRows, Rows
+from adapter.core.job_id import whole_id
+from adapter.core.rows import JsonRows, Row, Rows
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
 from adapter.errors import AmbiguousJobId, CompletedCommand, JobIdNotFound
@@ -78,10 +79,11 @@ def parse_job_id(pattern: re.Pattern[str] | JsonRows, completed: CompletedComman
 def _job_ids(pattern: re.Pattern[str] | JsonRows, text: str) -> list[str]:
     if isinstance(pattern, JsonRows):
         answer = pattern.read(text)
-        return [(row["job_id"] or "").strip() for row in answer.rows] if answer else []
+        return [whole_id(row) for row in answer.rows] if answer else []
     if len(text) > MOST_SUBMIT_LETTERS:
         return []
-    return [job_id for match in pattern.finditer(text) if (job_id := checked.job_id(match["job_id"]))]
+    found = (checked.job_id(whole_id(match.groupdict())) for match in pattern.finditer(text))
+    return [job_id for job_id in found if job_id]
 
 
 def classify(backend: Backend, completed: CompletedCommand) -> str | None:
@@ -176,13 +178,13 @@ def parse_tokens(
     *,
     wanted: Collection[str] = (),
     noise: Collection[str] = (),
-) -> tuple[dict[str, str], str | None] | None:
+) -> tuple[dict[str, list[str]], str | None] | None:
     """Return the job ids by token that ``find`` was told, and the next page; ``None`` if *completed* is no answer.
 
-    A job that is not found is handed over again, so an answer has to be whole. It is none from a command that failed,
-    even with rows; with words of a class that distrusts them; with nothing but words that nobody can read; and where a
-    row may be among what cannot be read, or the token of one of those *wanted* is cut. *noise* are lines that were seen
-    beside good rows before.
+    A token has several ids where a job was submitted more than once. A job that is not found is submitted again, so an
+    answer has to be whole. It is none from a command that failed, even with rows; with words of a class that distrusts
+    them; with nothing but words that nobody can read; and where a row may be among what cannot be read, or the token
+    of one of those *wanted* is cut. *noise* are lines that were seen beside good rows before.
     """
     read = spec.grammar.read(completed.stdout) if spec.grammar else None
     if read is None or is_no_answer(spec, backend, completed):
@@ -197,10 +199,20 @@ def parse_tokens(
             return None
     if any(OUR_MARK in line for line in unreadable) or _breaks_off(spec, completed.stdout):
         return None
-    if any(_is_cut((row.get("token") or "").strip(), wanted) for row in read.rows):
-        return None
-    found = {(row.get("token") or "").strip(): (row["job_id"] or "").strip() for row in read.rows}
-    return {token: job_id for token, job_id in found.items() if token}, read.next
+    found = _ids_by_token(read.rows, wanted)
+    return None if found is None else (found, read.next)
+
+
+def _ids_by_token(rows: Iterable[Row], wanted: Collection[str]) -> dict[str, list[str]] | None:
+    """Return the job ids in *rows* by token; ``None`` if a row of ours is damaged."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        token, job_id = (row.get("token") or "").strip(), checked.job_id(whole_id(row))
+        if _is_cut(token, wanted) or (job_id is None and token.startswith(OUR_MARK)):
+            return None
+        if token and job_id is not None:
+            found.setdefault(token, []).append(job_id)
+    return found
 
 
 def _breaks_off(spec: QuerySpec, stdout: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from adapter.core import checked
@@ -11,6 +11,7 @@ from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
 from adapter.core.job import Job
+from adapter.core.job_id import id_values, parts
 from adapter.core.lifecycle import Evidence
 from adapter.core.parse import (
     Answer,
@@ -22,7 +23,7 @@ from adapter.core.parse import (
     parse_tokens,
     words_beside,
 )
-from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
+from adapter.core.receipt import Probe, probe_step, read_probe, receipt_step, submit_step, which_id
 from adapter.core.redact import redactor
 from adapter.core.render import function_text, placed, render_command, render_job
 from adapter.core.rows import json_text
@@ -45,8 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from adapter.core.backend import Backend
-    from adapter.core.receipt import Probe
-    from adapter.core.specs import CommandSpec, LogSpec, QuerySpec
+    from adapter.core.specs import CommandSpec, LogSpec, QuerySpec, SubmitSpec
     from adapter.core.watching import Told
     from adapter.transports.base import Download, Transport, Upload
 
@@ -72,6 +72,20 @@ class Poll:
     probes: Mapping[str, Probe]
     unreadable: tuple[str, ...] = ()
     problem: CompletedCommand | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look for jobs found, by their keys.
+
+    ``ids`` are those that the scheduler has under the jobs' tokens, or that are sure without it. ``began`` are jobs
+    that began in their directories and whose ids nothing confirms. ``complete``: a job in neither is surely not there;
+    ``False`` when the scheduler gave no good answer, or the backend has no ``find``.
+    """
+
+    ids: dict[str, str] = field(default_factory=dict)
+    began: dict[str, Probe] = field(default_factory=dict)
+    complete: bool
 
 
 class Site:
@@ -165,16 +179,17 @@ class Site:
         return await self._run([receipt_step(job) for job in jobs], timeout_s=60)
 
     async def find(self, jobs: Sequence[Job]) -> tuple[dict[str, str], bool]:
-        """Look for *jobs* by their directories and their tokens.
+        """Return what :meth:`look` found: job ids by the jobs' keys, and whether the others are surely not there."""
+        look = await self.look(jobs)
+        return look.ids, look.complete
 
-        Return the job ids that were found, by the jobs' keys, and whether those not found are surely not there:
-        ``False`` when the scheduler gave no good answer, or the backend has no ``find``.
-        """
+    async def look(self, jobs: Sequence[Job]) -> Look:
+        """Look for *jobs* by their tokens and in their directories."""
         spec = self.backend.find
         probed = (await self._run([probe_step(jobs)], timeout_s=60))[0].completed if spec is None else None
-        listed: dict[str, str] | None = None
+        listed: dict[str, list[str]] | None = None
         if spec is not None:
-            chunks = _chunks(jobs, spec, len(jobs))
+            chunks = _chunks(self.backend.submit, jobs, spec, len(jobs))
             first = [self._about(spec, chunk, tokens=_tokens(chunk)) for chunk in chunks]
             answers = await self._run([probe_step(jobs), *first], timeout_s=60 + spec.timeout_s * len(chunks))
             probed, listed = answers[0].completed, {}
@@ -182,25 +197,30 @@ class Site:
                 tokens = await self._all_tokens(spec, chunk, step.completed)
                 listed = None if listed is None or tokens is None else {**listed, **tokens}
         probes = read_probe(probed.stdout, jobs) if probed else {}
-        found = {key: probe.job_id for key, probe in probes.items() if probe.job_id}
+        look = Look(complete=listed is not None and probed is not None)
         for job in jobs:
-            token = job.array.token if job.array else job.token
-            if listed and token in listed:
-                found.setdefault(job.key, element_id(self.backend, job, listed[token]))
-        return found, listed is not None and probed is not None
+            token, probe = job.array.token if job.array else job.token, probes.get(job.key, Probe())
+            known = [element_id(self.backend, job, each) for each in (listed or {}).get(token, ())]
+            job_id = which_id(self.backend.submit, job, probe, known, is_listed=spec is not None)
+            if job_id is not None:
+                look.ids[job.key] = job_id
+            elif probe.job_id is not None:
+                look.began[job.key] = probe
+        return look
 
     async def _all_tokens(
         self, spec: QuerySpec, jobs: Sequence[Job], completed: CompletedCommand | None
-    ) -> dict[str, str] | None:
+    ) -> dict[str, list[str]] | None:
         """Return the job ids by token in *completed* and the pages after it; ``None`` if one of them is no answer."""
-        found: dict[str, str] = {}
+        found: dict[str, list[str]] = {}
         for _ in range(MOST_PAGES):
             if completed is None:
                 return None
             page = parse_tokens(spec, self.backend, completed, wanted=_tokens(jobs), noise=self._noise)
             if page is None:
                 return None
-            found.update(page[0])
+            for token, job_ids in page[0].items():
+                found[token] = list(dict.fromkeys([*found.get(token, ()), *job_ids]))
             if page[1] is None:
                 return found
             completed = await self._next_page(spec, jobs, page[1])
@@ -215,7 +235,7 @@ class Site:
     async def poll(self, jobs: Sequence[Job]) -> Poll:
         """Ask about *jobs*: the monitor command, and the exit files, in one ``run``."""
         spec = self.backend.monitor
-        chunks = _chunks(jobs, spec, spec.max_ids)
+        chunks = _chunks(self.backend.submit, jobs, spec, spec.max_ids)
         commands = [self._about(spec, chunk) for chunk in chunks]
         timeout_s = spec.timeout_s * (1 if spec.takes_one else len(chunks)) + 30
         answers = await self._run([*commands, probe_step(jobs)], timeout_s=timeout_s)
@@ -229,13 +249,13 @@ class Site:
             trusted = trusted and answer is not None
             doubtful = self._doubtful_lines(answer, step.completed) if answer and step.completed else ()
             for job in chunk:
-                seen = answer.observations.get(job.job_id or "") if answer else None
+                seen = answer.observations.get(self._bare(job)) if answer else None
                 report = probes[job.key].report if job.key in probes else None
                 absent = trusted and (report is not None or not self._may_be_there(job, doubtful, step.completed))
                 evidence[job.key] = Evidence(answered=seen is not None or absent, observation=seen, report=report)
             if not trusted or not all(evidence[job.key].answered for job in chunk):
                 problem = step.completed or _no_answer(commands[0])
-            if answer is not None and any(job.job_id not in answer.observations for job in chunk):
+            if answer is not None and any(self._bare(job) not in answer.observations for job in chunk):
                 unreadable += answer.unreadable  # one of them may be the row that is missing
         return Poll(evidence=evidence, probes=probes, unreadable=tuple(unreadable), problem=problem)
 
@@ -278,14 +298,18 @@ class Site:
         """
         if not doubtful or completed is None or classify(self.backend, completed) != "gone":
             return bool(doubtful)
-        return any(names(line, job.job_id or "") for line in doubtful)
+        return any(names(line, self._bare(job)) for line in doubtful)
+
+    def _bare(self, job: Job) -> str:
+        """Return the id of *job* as commands take it and rows show it."""
+        return parts(self.backend.submit, job.job_id)[0]
 
     async def results(self, jobs: Sequence[Job]) -> dict[str, Observation]:
         """Ask accounting about *jobs* that ended; what it does not know, or cannot say, is left out."""
         spec = self.backend.result
         if spec is None or self._result_is_off:
             return {}
-        chunks = _chunks(jobs, spec, spec.max_ids)
+        chunks = _chunks(self.backend.submit, jobs, spec, spec.max_ids)
         answers = await self._run(
             [self._about(spec, chunk) for chunk in chunks], timeout_s=spec.timeout_s * len(chunks)
         )
@@ -295,7 +319,7 @@ class Site:
             if answer is None and step.completed and classify(self.backend, step.completed) == "permanent":
                 self._result_is_off = True
             known = answer.observations if answer else {}
-            found.update((job.key, known[job.job_id]) for job in chunk if job.job_id and job.job_id in known)
+            found.update((job.key, known[self._bare(job)]) for job in chunk if self._bare(job) in known)
         return found
 
     @property
@@ -332,7 +356,7 @@ class Site:
         """
         kill = self.backend.kill
         spec = kill.harder if harder and kill.harder else kill
-        chunks = _chunks(jobs, spec, kill.max_ids)
+        chunks = _chunks(self.backend.submit, jobs, spec, kill.max_ids)
         commands = [self._about(spec, chunk) for chunk in chunks]
         answers = await self._run(commands, timeout_s=spec.timeout_s * len(chunks) + 30)
         said: dict[str, CompletedCommand | None] = {}
@@ -378,7 +402,7 @@ class Site:
 
     def _about(self, spec: CommandSpec, jobs: Sequence[Job], **more: object) -> str:
         first = jobs[0]
-        values = {**self._values(), "job_ids": [job.job_id for job in jobs], "job_id": first.job_id, "next": None}
+        values = {**self._values(), **id_values(self.backend.submit, [job.job_id for job in jobs]), "next": None}
         return render_command(spec, {**values, "job_directory": first.directory, "run": first.run, **more})
 
     def _prelude(self) -> str:
@@ -458,13 +482,15 @@ def _prepared(backend: Backend, lines: Sequence[str]) -> tuple[str, dict[str, fl
     return workspace, machine
 
 
-def _chunks(jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:
-    """Return the groups of *jobs* that one command of *spec* is about."""
+def _chunks(submit: SubmitSpec, jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:
+    """Return the groups of *jobs* that one command of *spec* is about: of one cluster, of one run if it names it."""
     if spec.takes_one:
         return [[job] for job in jobs]
-    groups: list[Sequence[Job]] = [jobs]
-    if "run" in spec.variables:
-        groups = [[job for job in jobs if job.run == run] for run in dict.fromkeys(job.run for job in jobs)]
+    together: dict[tuple[str | None, str], list[Job]] = {}
+    for job in jobs:
+        run = job.run if "run" in spec.variables else ""
+        together.setdefault((parts(submit, job.job_id)[1], run), []).append(job)
+    groups: list[Sequence[Job]] = list(together.values())
     if not spec.takes_many:
         return groups
     return [group[at : at + max_ids] for group in groups for at in range(0, len(group), max_ids)]
@@ -481,7 +507,7 @@ def _page(
     """Return one page of an answer, and whether it may be trusted in what it does not show."""
     if completed is None:
         return None, False
-    answer = parse_query(spec, backend, completed, [job.job_id or "" for job in jobs])
+    answer = parse_query(spec, backend, completed, [parts(backend.submit, job.job_id)[0] for job in jobs])
     return answer, not is_no_answer(spec, backend, completed)
 
 

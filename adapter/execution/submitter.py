@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.core.array import as_array, element_id, grouped
+from adapter.core.lifecycle import ended_unseen
 from adapter.core.order import Turn, named_jobs, standing
 from adapter.core.receipt import Handover, read_receipt
 from adapter.core.render import job_values, placed
@@ -381,6 +382,9 @@ class Submitter:
         looked = await self._uncertain.resolve(now, self._answered)
         for job, job_id in looked.found:
             await self._is_there(job, job_id)
+        for job, report in looked.ended:
+            self._forget(job)
+            await self._book.update(ended_unseen(job, report, now))
         for job, one in looked.absent:
             await self._is_absent(job, one)
         for job, one in looked.unknown:

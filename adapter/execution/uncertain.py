@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from adapter.core.exit_file import ExitReport
     from adapter.core.job import Job
     from adapter.core.submission import SubmissionResult
     from adapter.execution.book import Book
-    from adapter.execution.site import StepAnswer
+    from adapter.execution.site import Look, StepAnswer
 
 LOOK_TWICE_S = 5.0  # between two looks for a job that may exist: schedulers show a new job late
 BUSY_S = 60.0  # how long another process may be in the middle of a submit before the job is looked for
@@ -41,9 +42,13 @@ class Uncertain:
 
 @dataclass(slots=True)
 class Looked:
-    """What a look settled: jobs with the id that was found, jobs that surely do not exist, and those left unknown."""
+    """What a look settled: jobs with the id that was found, jobs that surely do not exist, and those left unknown.
+
+    ``ended`` are jobs that began in their directories, and that the scheduler does not have: with what they left.
+    """
 
     found: list[tuple[Job, str]] = field(default_factory=list)
+    ended: list[tuple[Job, ExitReport | None]] = field(default_factory=list)
     absent: list[tuple[Job, Uncertain]] = field(default_factory=list)
     unknown: list[tuple[Job, Uncertain]] = field(default_factory=list)
 
@@ -107,24 +112,26 @@ class UncertainSubmits:
         return self._all.setdefault(job.key, Uncertain(since=now, why="the process that submitted it is gone"))
 
     async def _look(self, jobs: Sequence[Job], now: float) -> Looked:
-        found, complete = await self._book.site.find(jobs)
-        if not complete and self._book.backend.find is not None:
+        seen = await self._book.site.look(jobs)
+        if not seen.complete and self._book.backend.find is not None:
             await self._tell_no_answer(len(jobs), now)
         looked = Looked()
         for job in jobs:
-            if (job_id := found.get(job.key)) is not None:
+            if (job_id := seen.ids.get(job.key)) is not None:
                 looked.found.append((job, job_id))
             else:
-                self._not_found(job, now, looked, complete=complete)
+                self._not_found(job, now, looked, seen)
         return looked
 
-    def _not_found(self, job: Job, now: float, looked: Looked, *, complete: bool) -> None:
-        one = self._all[job.key]
+    def _not_found(self, job: Job, now: float, looked: Looked, seen: Look) -> None:
+        one, complete = self._all[job.key], seen.complete
         one.next_look = now + LOOK_TWICE_S
         patience_s = max(self._book.backend.monitor.gone_after_s, 2 * LOOK_TWICE_S)
         has_find = self._book.backend.find is not None
         if complete and one.looked_at is None:
             one.looked_at = now
+        elif complete and job.key in seen.began and now - (one.looked_at or now) >= LOOK_TWICE_S:
+            looked.ended.append((job, seen.began[job.key].report))
         elif complete and one.may_repeat and now - (one.looked_at or now) >= LOOK_TWICE_S:
             looked.absent.append((job, one))
         elif now - one.since >= patience_s and (not one.may_repeat or not has_find):
