@@ -143,7 +143,7 @@ class Poller:
     async def _report(self, poll: Poll) -> None:
         """Say once what nobody could read: noise, or a pattern that does not fit."""
         for line in poll.unreadable:
-            await self._say_once("unreadable_line", f"a line of the monitor's answer fits no pattern: {line!r}")
+            await self._say_once("unreadable_line", f"a line of the monitor's answer fits no pattern: {line[:500]!r}")
         for evidence in poll.evidence.values():
             seen = evidence.observation
             if seen and seen.state is State.UNKNOWN:
