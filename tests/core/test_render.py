@@ -223,7 +223,8 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
         "# step 1 of 3",
         "sh -c 'echo hello | wc -c' || return",
         "# step 2 of 3",
-        "(trap 'exit 143' TERM INT HUP; trap : USR1 USR2 XCPU; cd sub && X='1 2' a 'b c' <in >'out file' 2>err) || return",
+        "(trap 'exit 143' TERM INT HUP; trap : USR1 USR2 XCPU; "
+        "cd sub && X='1 2' a 'b c' <in >'out file' 2>err) || return",
         "# step 3 of 3",
         "may-fail || :",
         "return 0",
