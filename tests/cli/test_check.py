@@ -293,6 +293,19 @@ def test_a_version_command_finds_the_backend_s_own_programs(tmp_path: Path) -> N
     assert (rows["program thing"].found, rows["scheduler version"].found) == (str(program), "7")
 
 
+def test_the_program_that_starts_images_is_looked_for_after_the_prologue(tmp_path: Path) -> None:
+    program = tmp_path / "boxer"
+    program.write_text("")
+    program.chmod(0o755)
+    launch = {"program": "boxer", "command": "boxer {{ argv | words }}"}
+    changes = {"launch": launch, "images": {"docker": "{{ name }}"}}
+    rows = found(Checker(backend(tmp_path, **changes), LocalTransport(), Ticking()))
+    assert (rows["launcher boxer"].health, rows["launcher boxer"].found) == (Health.NOTE, "not found on this machine")
+    changes["prologue"] = [f"PATH={tmp_path}:$PATH", "echo noise"]
+    rows = found(Checker(backend(tmp_path, **changes), LocalTransport(), Ticking()))
+    assert rows["launcher boxer"].found == f"{program} (jobs look for their own)"
+
+
 # -- what it makes of answers
 
 

@@ -81,6 +81,15 @@ def test_the_array_is_asked_for_beside_what_the_tasks_ask_for() -> None:
     assert lines[:4] == ["#!/bin/sh", "#TOY -n one", "#TOY -t adapter-r1-1-1", "#TOY -a 1-2"]
 
 
+def test_each_element_is_read_by_the_shell_that_the_file_names() -> None:
+    backend = toy(**ARRAYS, shell="bash -l")
+    rendered, files = render_array(backend, grouped(backend, jobs_of({}, {}), "/ws")[0], "/ws")
+    assert rendered.script.splitlines()[-1].startswith('exec /bin/bash -l "$(sed -n ')
+    scripts = [text for path, text in files.items() if not path.endswith("/array")]
+    assert len(scripts) == 2
+    assert all(text.startswith("#!/bin/bash -l\n") for text in scripts)
+
+
 def test_where_there_are_no_directives_the_submit_command_asks_for_it() -> None:
     backend = toy(**{**ARRAYS, "directives": None, "submit": {"command": "toy-submit {{ options }} {{ script }}"}})
     rendered, _ = render_array(backend, grouped(backend, jobs_of({}, {}), "/ws")[0], "/ws")

@@ -177,6 +177,22 @@ def test_a_job_s_folder_has_a_plain_name_whatever_the_task_s(name: str, folder: 
     assert job.directory == f"/ws/r1/{folder}"
 
 
+@pytest.mark.parametrize(
+    ("shell", "first", "submit"),
+    [
+        (None, "#!/bin/sh", "setsid /bin/sh /ws/r1/0001-task/script"),
+        ("bash -l", "#!/bin/bash -l", "setsid /bin/bash -l /ws/r1/0001-task/script"),
+        ("/opt/bin/ksh", "#!/opt/bin/ksh", "setsid /opt/bin/ksh /ws/r1/0001-task/script"),
+        ("/usr/bin/env bash", "#!/usr/bin/env bash", "setsid /usr/bin/env bash /ws/r1/0001-task/script"),
+    ],
+)
+def test_a_file_may_name_the_shell_that_reads_the_scripts(shell: str | None, first: str, submit: str) -> None:
+    job = job_of({"command": "true"})
+    rendered = render_job(shipped("local", **({"shell": shell} if shell else {})), job, "/ws")
+    assert rendered.script.splitlines()[0] == first
+    assert rendered.submit.startswith(submit)
+
+
 def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_them() -> None:
     task = {
         "steps": [
@@ -198,10 +214,10 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
     assert [line.strip() for line in body.splitlines() if line.strip()] == [
         "steps() {",
         "cd /ws/r1/0001-task/work || return",
-        'echo "line "1" of the prologue, "\'module load python\' >/ws/r1/0001-task/prologue',
+        'echo "line "1" of the prologue, "\'module load python\' >"$prologue_file"',
         "{",
         "module load python",
-        "} 2>>/ws/r1/0001-task/prologue",
+        '} 2>>"$prologue_file"',
         "prologue_line $? || return",
         "export K='v w'",
         "# step 1 of 3",
