@@ -66,6 +66,14 @@ def advance(job: Job, evidence: Evidence, now: float, patience: Patience) -> Job
     return _ended(job, evidence, now)
 
 
+def ended_unseen(job: Job, report: ExitReport | None, now: float) -> Job:
+    """Return *job*, which began in its directory and which its scheduler does not have, with its end.
+
+    Its id is not known: there is nobody to ask, only what its wrapper wrote.
+    """
+    return advance(job, Evidence(answered=True, report=report), now, Patience(gone_after_s=0, settle_s=0))
+
+
 def has_left(evidence: Evidence) -> bool:
     """Whether the scheduler answered that the job ended or is not there: the moment to ask accounting."""
     seen = evidence.observation

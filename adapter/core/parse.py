@@ -141,16 +141,19 @@ def parse_rows(spec: QuerySpec, stdout: str) -> Answer | None:
 
 def parse_tokens(
     spec: QuerySpec, backend: Backend, completed: CompletedCommand
-) -> tuple[dict[str, str], str | None] | None:
+) -> tuple[dict[str, list[str]], str | None] | None:
     """Return the job ids by token that ``find`` was told, and the next page; ``None`` if *completed* is no answer.
 
-    A command that failed may have shown only some of the jobs: it is no answer, even with rows.
+    A token has several ids where a job was handed over more than once. A command that failed may have shown only some of the jobs: it is no answer, even with rows.
     """
     read = spec.grammar.read(completed.stdout) if spec.grammar else None
     if read is None or (completed.exit_code != 0 and classify(backend, completed) != "gone"):
         return None
-    found = {(row.get("token") or "").strip(): (row["job_id"] or "").strip() for row in read.rows}
-    return {token: job_id for token, job_id in found.items() if token}, read.next
+    found: dict[str, list[str]] = {}
+    for row in read.rows:
+        if token := (row.get("token") or "").strip():
+            found.setdefault(token, []).append((row["job_id"] or "").strip())
+    return found, read.next
 
 
 def _joined(first: Observation, later: Observation) -> Observation:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapter.core.exit_file import ExitReport, parse_exit_file
+from adapter.core.specs import DROP, KEEP
 from adapter.core.variables import ID_NOT_LEARNT
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from adapter.core.job import Job
     from adapter.core.render import RenderedJob
+    from adapter.core.specs import SubmitSpec
     from adapter.errors import CompletedCommand
 
 _ANSWERED, _CANNOT_WRITE, _BEGUN, _INTERRUPTED, _NEVER = 0, 73, 75, 76, 77  # what the steps below exit with
@@ -55,10 +57,12 @@ def submit_step(
     *,
     others: Sequence[Job] = (),
     files: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> str:
     """Return the shell text that submits *job* once. *end_mark* stands alone on no line of the script.
 
     *others* are those of an array that *job* leads: their folders are made too, and *files* are written, by path.
+    *environment* says what of the target's own the submit command does not see; see :class:`SubmitSpec`.
     """
     assert job.directory is not None
     attempt = f"submit.{job.submit_try}"
@@ -77,13 +81,27 @@ $(uname -n) $$
 {rendered.submit}
 {end_mark}
     chmod 700 script || {{ rm -rf {attempt}; exit {_CANNOT_WRITE}; }}
-    (. ./{attempt}/command) </dev/null >{attempt}/stdout 2>{attempt}/stderr
+    ({_forgetting(environment or {})}. ./{attempt}/command) </dev/null >{attempt}/stdout 2>{attempt}/stderr
     echo $? >{attempt}/exit_code.part && mv {attempt}/exit_code.part {attempt}/exit_code
 elif [ ! -d {attempt} ]; then
     echo "$why" >&2
     exit {_CANNOT_WRITE}
 fi
 {_show_receipt(attempt)}"""
+
+
+def _forgetting(environment: Mapping[str, str]) -> str:
+    """Return shell text that unsets the variables to drop; nothing if there are none.
+
+    A line of a value that looks like such a variable is harmless: only names to drop are ever unset.
+    """
+    if DROP not in environment.values():
+        return ""
+    names = {name: re.sub(r"\*$", "[A-Za-z0-9_]*", name) for name in environment}
+    edits = [f"/^{names[name]}=/d" for name, word in environment.items() if word == KEEP]
+    edits += [rf"s/^\({names[name]}\)=.*/\1/p" for name, word in environment.items() if word == DROP]
+    edit = " ".join(f"-e '{each}'" for each in edits)
+    return f"unset -v adapter_none $(env | LC_ALL=C sed -n {edit})\n    "
 
 
 def _further_files(others: Sequence[Job], files: Mapping[str, str], end_mark: str) -> str:
@@ -143,7 +161,8 @@ def probe_step(jobs: Sequence[Job]) -> str:
         directory = shlex.quote(job.directory or "")
         if job.job_id is None or job.submit_try > 1:
             lines.append(
-                f"if [ -h {directory}/job_id ]; then echo @{number}; echo by $(readlink {directory}/job_id); fi"
+                f"if [ -h {directory}/job_id ]; then printf '@%s\\nby %s\\n' {number} "
+                f'"$(readlink {directory}/job_id)"; fi'
             )
         lines.append(f"if [ -f {directory}/exit ]; then echo @{number}; cat {directory}/exit; fi")
     return "\n".join(lines)
@@ -151,10 +170,21 @@ def probe_step(jobs: Sequence[Job]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What stands in a job's directory: the id of the job that runs in it and its exit file; ``None`` for not there."""
+    """What stands in a job's directory: who runs in it and its exit file; ``None`` for not there.
+
+    ``job_id`` is what the job took for its id: a hint, which the scheduler has to confirm. ``submit_try`` is the try
+    that brought it there.
+    """
 
     job_id: str | None = None
     report: ExitReport | None = None
+    submit_try: int | None = None
+
+    def is_another(self, job: Job, job_id: str | None) -> bool:
+        """Whether another submission of *job* than the one that is known as *job_id* runs in its directory."""
+        if self.job_id is None:
+            return False
+        return self.job_id != job_id or self.submit_try not in {None, job.submit_try}
 
 
 def read_probe(stdout: str, jobs: Sequence[Job]) -> dict[str, Probe]:
@@ -165,12 +195,31 @@ def read_probe(stdout: str, jobs: Sequence[Job]) -> dict[str, Probe]:
         if not number.strip().isdigit() or int(number) >= len(jobs):
             continue
         key = jobs[int(number)].key
-        by = re.match(r"by (\S+)$", text.strip())
+        by = _BY.match(text.strip())
         earlier = probes.get(key, Probe())
-        job_id = by[1] if by and by[1] != ID_NOT_LEARNT else earlier.job_id
-        probes[key] = Probe(job_id, None if by else parse_exit_file(text))
+        if by is None:
+            probes[key] = replace(earlier, report=parse_exit_file(text))
+        else:
+            job_id = None if by["job_id"] == ID_NOT_LEARNT else by["job_id"]
+            probes[key] = Probe(job_id, submit_try=int(by["try"]) if by["try"] else None)
     return probes
 
+
+def which_id(
+    submit: SubmitSpec, job: Job, probe: Probe, known: Sequence[str], *, is_listed: bool
+) -> str | None:
+    """Return the id of *job*, of which the scheduler has *known* under its token; ``None`` if nothing is sure.
+
+    *is_listed*: the scheduler can be asked by token. What a job took for its id counts if the scheduler has that id
+    under the token, or if no variable of an outer job can stand in its place: then it is the job's own in any case.
+    """
+    if known:
+        return next((each for each in (probe.job_id, job.job_id) if each in known), known[-1])
+    is_own = submit.knows_itself or (not is_listed and all(map(submit.drops, submit.inside_reads)))
+    return probe.job_id if is_own else None
+
+
+_BY = re.compile(r"by (?:submit\.(?P<try>\d{1,9}) )?(?P<job_id>\S+)$")
 
 # A stand-in for a machine needs to know which step it is asked for.
 _SUBMIT, _RECEIPT, _PROBE = "# submit", "# receipt", "# probe"

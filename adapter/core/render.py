@@ -52,6 +52,7 @@ def render_job(backend: Backend, job: Job, workspace: str) -> RenderedJob:
             "directives": directives,
             "prologue": backend.prologue,
             "job_id_inside": inside or ID_NOT_LEARNT,
+            "submit_try": job.submit_try,
             "launch_setup": Raw(launch.setup.render(values)) if launch and launch.setup and values["images"] else "",
             "launch_stop": Raw(launch.stop.render(values)) if launch and launch.stop and values["images"] else "",
         }

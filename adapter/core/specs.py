@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import jmespath
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from adapter.core.rows import Grammar
 
 GONE = "gone"
+DROP, KEEP = "drop", "keep"
+_ENVIRONMENT = re.compile(r"\$\{?([A-Z_][A-Z0-9_]*)")  # shell text of ours has names in small letters for its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,37 @@ class CommandSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitSpec(CommandSpec):
-    """How a job is handed over. ``job_id_inside`` is shell text giving, inside the job, the id that submit answered."""
+    """How a job is handed over. ``job_id_inside`` is shell text giving, inside the job, the id that submit answered.
+
+    ``environment`` says by name (``SLURM_*``: all that begin so) which variables of the target's environment the
+    command does not see (``drop``): those of a job that we are in. ``ended_is_any_end``: the scheduler keeps a job that
+    waits with ``after_ended``, however the other one ends.
+    """
 
     job_id: re.Pattern[str] | JsonRows
     job_id_inside: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ended_is_any_end: bool = False
+
+    def drops(self, name: str) -> bool:
+        """Whether the submit command is run without the variable *name*.
+
+        >>> spec = submit_from({"command": "x", "job_id": "", "environment": {"A_*": "drop", "A_CONF": "keep"}})
+        >>> spec.drops("A_ID"), spec.drops("A_CONF"), spec.drops("B")
+        (True, False, False)
+        """
+        said = {word for pattern, word in self.environment.items() if fnmatchcase(name, pattern)}
+        return said == {DROP}
+
+    @property
+    def inside_reads(self) -> frozenset[str]:
+        """The variables of the environment from which a job learns its id."""
+        return frozenset(_ENVIRONMENT.findall(self.job_id_inside or ""))
+
+    @property
+    def knows_itself(self) -> bool:
+        """Whether a job computes its id from what is surely its own, such as its process: no variable is read."""
+        return self.job_id_inside is not None and not self.inside_reads
 
 
 StateMap = dict[str, tuple[State, Reason | None]]
@@ -156,7 +186,13 @@ def _common(spec: Mapping[str, Any]) -> dict[str, Any]:
 def submit_from(spec: Mapping[str, Any]) -> SubmitSpec:
     """Return what ``submit`` of a backend file describes."""
     job_id = json_rows(spec["json"]) if "json" in spec else re.compile(spec["job_id"], re.MULTILINE)
-    return SubmitSpec(**_common(spec), job_id=job_id, job_id_inside=spec.get("job_id_inside"))
+    return SubmitSpec(
+        **_common(spec),
+        job_id=job_id,
+        job_id_inside=spec.get("job_id_inside"),
+        environment=spec.get("environment", {}),
+        ended_is_any_end=spec.get("ended_is_any_end", False),
+    )
 
 
 def query_from(spec: Mapping[str, Any]) -> QuerySpec:

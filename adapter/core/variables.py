@@ -49,6 +49,7 @@ SCRIPT_VARIABLES = {
     "directives": "the directive lines",
     "prologue": "the backend's prologue lines",
     "job_id_inside": "shell text that gives the job id inside the job",
+    "submit_try": "1 for the first time that this job is handed over, 2 for the second",
     "launch_setup": "what `launch.setup` gives, nothing if no step has an image",
     "launch_stop": "what `launch.stop` gives, nothing if no step has an image",
 }
@@ -97,7 +98,7 @@ def sample_values(backend_values: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     return {
         **texts, **resources, **lists, **maps, "steps": [step], **backend_values,
-        "directives": Raw("# directive\n"), "prologue": [Raw("true")], "job_id_inside": Raw("$ID"),
+        "directives": Raw("# directive\n"), "prologue": [Raw("true")], "job_id_inside": Raw("$ID"), "submit_try": 1,
         "options": Raw("--option"), "launch_setup": Raw("true"), "launch_stop": Raw("true"),
         "job_id": "text", "job_ids": ["text"], "tokens": ["text"], "next": "text",
         "step": step, "step_number": 1, "step_directory": "text", "argv": ["text"], "env_names": ["text"],

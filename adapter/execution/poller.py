@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from adapter.core.lifecycle import Evidence, Patience, advance, has_left
 from adapter.core.order import ended_by_order, named_jobs
 from adapter.core.parse import classify
+from adapter.core.receipt import Probe
 from adapter.core.state import Reason, State
 from adapter.errors import AuthenticationError
 from adapter.execution.clock import backoff
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
     from adapter.execution.book import Book
-    from adapter.execution.site import Poll
+    from adapter.execution.site import Look, Poll
 
 NEVER_S = 3600.0
 _SLOWER = 1.5  # how much longer each wait gets while nothing changes
@@ -105,17 +106,22 @@ class Poller:
         patience = Patience(
             gone_after_s=monitor.gone_after_s, has_result=book.site.has_result, requeues=monitor.requeues
         )
-        after = [self._advanced(job, evidence[job.key], poll, now, patience) for job in fresh]
+        others = [job for job in fresh if poll.probes.get(job.key, Probe()).is_another(job, job.job_id)]
+        look = await book.site.look(others) if others else None
+        doubtful = {job.key: look for job in others if look}
+        after = [self._advanced(job, evidence[job.key], doubtful.get(job.key), now, patience) for job in fresh]
         if any(job.after_succeeded and job.state.is_final for job in after):
             after = self._ordered(after)
         moved = any((old.state, old.reason) != (new.state, new.reason) for old, new in zip(fresh, after, strict=True))
         await book.update(*after)
         return moved
 
-    def _advanced(self, job: Job, evidence: Evidence, poll: Poll, now: float, patience: Patience) -> Job:
-        probe = poll.probes.get(job.key)
-        if probe and probe.job_id and probe.job_id != job.job_id:
-            return job.but(job_id=probe.job_id, left_since=None)  # an earlier try lives after all, and it alone runs
+    def _advanced(self, job: Job, evidence: Evidence, look: Look | None, now: float, patience: Patience) -> Job:
+        """Return *job* after *evidence*; *look* was taken where another try than the known one may run."""
+        if look and (job_id := look.ids.get(job.key, job.job_id)) != job.job_id:
+            return job.but(job_id=job_id, left_since=None)  # an earlier try lives after all, and it alone runs
+        if look and not look.complete and job.key not in look.ids:
+            return job  # whose end was seen is not known
         return advance(job, evidence, now, patience)
 
     def _ordered(self, jobs: Sequence[Job]) -> list[Job]:

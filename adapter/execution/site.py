@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from adapter.core.array import element_id, render_array
@@ -11,7 +11,7 @@ from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
 from adapter.core.lifecycle import Evidence
 from adapter.core.parse import Answer, Observation, classify, is_no_answer, names, parse_query, parse_tokens
-from adapter.core.receipt import probe_step, read_probe, receipt_step, submit_step
+from adapter.core.receipt import Probe, probe_step, read_probe, receipt_step, submit_step, which_id
 from adapter.core.render import expand_workspace, function_text, render_command, render_job
 from adapter.core.rows import json_text
 from adapter.core.template import quote
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
     from adapter.core.job import Job
-    from adapter.core.receipt import Probe
     from adapter.core.specs import CommandSpec, LogSpec, QuerySpec
     from adapter.core.watching import Told
     from adapter.transports.base import Download, Transport, Upload
@@ -49,6 +48,20 @@ class Poll:
     probes: Mapping[str, Probe]
     unreadable: tuple[str, ...] = ()
     problem: CompletedCommand | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look for jobs found, by their keys.
+
+    ``ids`` are those that the scheduler has under the jobs' tokens, or that are sure without it. ``began`` are jobs that
+    began in their directories and whose ids nothing confirms. ``complete``: a job in neither is surely not there;
+    ``False`` when the scheduler gave no good answer, or the backend has no ``find``.
+    """
+
+    ids: dict[str, str] = field(default_factory=dict)
+    began: dict[str, Probe] = field(default_factory=dict)
+    complete: bool
 
 
 class Site:
@@ -117,23 +130,26 @@ class Site:
     def _submit_step(self, group: Sequence[Job], end: str) -> str:
         first = group[0]
         if first.array is None:
-            return submit_step(first, render_job(self.backend, first, self.workspace), end)
-        rendered, files = render_array(self.backend, group, self.workspace)
-        return submit_step(first, rendered, end, others=group[1:], files=files)
+            rendered, files = render_job(self.backend, first, self.workspace), {}
+        else:
+            rendered, files = render_array(self.backend, group, self.workspace)
+        environment = self.backend.submit.environment
+        return submit_step(first, rendered, end, others=group[1:], files=files, environment=environment)
 
     async def receipts(self, jobs: Sequence[Job]) -> list[StepAnswer]:
         """Return what is kept of the last try of each of *jobs*; submits nothing."""
         return await self._run([receipt_step(job) for job in jobs], timeout_s=60)
 
     async def find(self, jobs: Sequence[Job]) -> tuple[dict[str, str], bool]:
-        """Look for *jobs* by their directories and their tokens.
+        """Return what :meth:`look` found: the job ids by the jobs' keys, and whether the others are surely not there."""
+        look = await self.look(jobs)
+        return look.ids, look.complete
 
-        Return the job ids that were found, by the jobs' keys, and whether those not found are surely not there:
-        ``False`` when the scheduler gave no good answer, or the backend has no ``find``.
-        """
+    async def look(self, jobs: Sequence[Job]) -> Look:
+        """Look for *jobs* by their tokens and in their directories."""
         spec = self.backend.find
         probed = (await self._run([probe_step(jobs)], timeout_s=60))[0].completed if spec is None else None
-        listed: dict[str, str] | None = None
+        listed: dict[str, list[str]] | None = None
         if spec is not None:
             chunks = _chunks(jobs, spec, len(jobs))
             first = [self._about(spec, chunk, tokens=_tokens(chunk)) for chunk in chunks]
@@ -143,23 +159,28 @@ class Site:
                 tokens = await self._all_tokens(spec, chunk, step.completed)
                 listed = None if listed is None or tokens is None else {**listed, **tokens}
         probes = read_probe(probed.stdout, jobs) if probed else {}
-        found = {key: probe.job_id for key, probe in probes.items() if probe.job_id}
+        look = Look(complete=listed is not None and probed is not None)
         for job in jobs:
-            token = job.array.token if job.array else job.token
-            if listed and token in listed:
-                found.setdefault(job.key, element_id(self.backend, job, listed[token]))
-        return found, listed is not None and probed is not None
+            token, probe = job.array.token if job.array else job.token, probes.get(job.key, Probe())
+            known = [element_id(self.backend, job, each) for each in (listed or {}).get(token, ())]
+            job_id = which_id(self.backend.submit, job, probe, known, is_listed=spec is not None)
+            if job_id is not None:
+                look.ids[job.key] = job_id
+            elif probe.job_id is not None:
+                look.began[job.key] = probe
+        return look
 
     async def _all_tokens(
         self, spec: QuerySpec, jobs: Sequence[Job], completed: CompletedCommand | None
-    ) -> dict[str, str] | None:
+    ) -> dict[str, list[str]] | None:
         """Return the job ids by token in *completed* and the pages after it; ``None`` if one of them is no answer."""
-        found: dict[str, str] = {}
+        found: dict[str, list[str]] = {}
         for _ in range(MOST_PAGES):
             page = parse_tokens(spec, self.backend, completed) if completed else None
             if page is None:
                 return None
-            found.update(page[0])
+            for token, job_ids in page[0].items():
+                found[token] = list(dict.fromkeys([*found.get(token, ()), *job_ids]))
             if page[1] is None:
                 return found
             completed = await self._next_page(spec, jobs, page[1])

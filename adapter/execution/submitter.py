@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapter.core.array import as_array, element_id, grouped
 from adapter.core.fit import with_defaults
+from adapter.core.lifecycle import ended_unseen
 from adapter.core.order import Turn, named_jobs, standing
 from adapter.core.parse import classify, parse_job_id
 from adapter.core.receipt import Handover, read_receipt
@@ -328,9 +329,18 @@ class Submitter:
         look = [job for job in jobs if job.key in self._doubts and not self._doubts[job.key].ask_receipt]
         look = [job for job in look if self._doubts[job.key].next_look <= now]
         if look:
-            found, complete = await book.site.find(look)
+            seen = await book.site.look(look)
             for job in look:
-                await self._looked(job, found.get(job.key), now, complete=complete)
+                if job.key in seen.began and seen.complete and self._was_looked_for(job, now):
+                    self._doubts.pop(job.key)
+                    await book.update(ended_unseen(job, seen.began[job.key].report, now))
+                    continue
+                await self._looked(job, seen.ids.get(job.key), now, complete=seen.complete)
+
+    def _was_looked_for(self, job: Job, now: float) -> bool:
+        """Whether a good look found nothing of *job* long enough ago."""
+        looked_at = self._doubts[job.key].looked_at
+        return looked_at is not None and now - looked_at >= LOOK_TWICE_S
 
     def _doubt_about(self, job: Job, now: float) -> Doubt:
         return self._doubts.setdefault(job.key, Doubt(since=now, why="the process that handed it over is gone"))

@@ -308,7 +308,7 @@ class Reader:
                 found[token] = each.job.job_id
                 record.notes.append(f"{token}: the id that its submit answered")
             elif token in answer[0]:
-                found[token] = answer[0][token]
+                found[token] = answer[0][token][-1]
                 record.notes.append(f"{token}: {_CONFIRM}")
             else:
                 record.notes.append(f"{token}: not found; {_life(each, batch)}")

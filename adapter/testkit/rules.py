@@ -28,6 +28,7 @@ RULES: dict[str, Rule] = {
     "resources": rules_render.resources,
     "units": rules_render.units,
     "token": rules_render.token,
+    "outer job": rules_render.outer_job,
     "prologue": rules_render.prologue,
     "values": rules_render.values,
     "logs": rules_render.logs,

@@ -430,6 +430,23 @@ def submits(subject: Subject) -> Outcome:
     return outcome_of(problems)
 
 
+def outer_job(subject: Subject) -> Outcome:
+    """What tells a job its id and its place in an array is never handed on by a job from which it was submitted."""
+    problems = []
+    tried = False
+    for words, backend in subject.variants():
+        if not is_shell(backend):
+            continue
+        names = {*backend.submit.inside_reads, *([backend.array.index] if backend.array else [])}
+        tried = tried or bool(names)
+        problems += [
+            f"submit.environment does not drop {name}, by which a job knows itself{words}"
+            for name in sorted(names)
+            if not backend.submit.drops(name)
+        ]
+    return outcome_of(problems) if tried else not_applicable("no job learns from a variable who it is")
+
+
 def prologue(subject: Subject) -> Outcome:
     """The lines of a prologue stand in the job's script, before its steps."""
     problems = []

@@ -30,13 +30,14 @@ class ScriptedTransport:
     An answer is a text (standard output, exit code 0), a :class:`CompletedCommand`, an exception to raise, or a
     function of the command that gives a text or a CompletedCommand. A command without a rule prints nothing and exits
     with 0. ``runs`` holds the commands of each ``run``, one list a call; ``exit_files`` the exit files by job
-    directory. Submit commands go through the same receipts as on a real machine.
+    directory; ``links`` who runs in a directory: ``submit.1 7``, the try and what the job took for its id. Submit commands go through the same receipts as on a real machine.
 
     >>> transport = ScriptedTransport([("^submit", "job 7 accepted"), ("^status", "7 DONE")])
     """
 
     rules: list[tuple[str, Answer]] = field(default_factory=list)
     exit_files: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
     runs: list[list[str]] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     downloads: list[Download] = field(default_factory=list)
@@ -76,9 +77,13 @@ class ScriptedTransport:
         )
 
     def _probe(self, command: str) -> str:
-        asked = re.findall(r"^if \[ -f (.+)/exit \]; then echo @(\d+)", command, re.MULTILINE)
-        named = ((shlex.split(directory)[0], number) for directory, number in asked)
-        return "".join(f"@{number}\n{self.exit_files[name]}\n" for name, number in named if name in self.exit_files)
+        asked = re.findall(r"^if \[ -(?:f (.+)/exit|h (.+)/job_id) \]; then .*?@\D*(\d+)", command, re.MULTILINE)
+        said = []
+        for exit_folder, link_folder, number in asked:
+            texts, before = (self.exit_files, "") if exit_folder else (self.links, "by ")
+            (directory,) = shlex.split(exit_folder or link_folder)
+            said += [f"@{number}\n{before}{texts[directory]}\n"] if directory in texts else []
+        return "".join(said)
 
     def _answer(self, command: str) -> CompletedCommand:
         for pattern, answer in self.rules:

@@ -193,7 +193,7 @@ def test_an_interrupt_kills_what_runs_and_removes_it(
     process = adapter.begin("check", "local", "--only", "walltime", "--walltime", "10m")
     try:
         until(lambda: any(workspace.glob("*/*/job_i?")))  # a link to nowhere: a name without a wildcard is not found
-        wrapper = next(workspace.glob("*/*/job_i?")).readlink().name.partition(".")[0]
+        wrapper = next(workspace.glob("*/*/job_i?")).readlink().name.split()[1].partition(".")[0]
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     finally:

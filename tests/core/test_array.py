@@ -106,7 +106,7 @@ def test_each_element_runs_its_own_script_once(tmp_path: Path, workspace: str) -
         folder = Path(str(job.directory))
         assert (folder / "stdout").read_text() == f"I am {number}\n"
         assert f"exit_code {number}\n" in (folder / "exit").read_text()
-        assert (folder / "job_id").readlink() == Path(f"9.{number}")
+        assert (folder / "job_id").readlink() == Path(f"submit.1 9.{number}")
 
 
 def test_slurm_arrays_are_told_their_bounds() -> None:

@@ -168,19 +168,79 @@ def test_exit_files_and_ids_of_many_jobs_are_read_in_one_go(tmp_path: Path) -> N
     (tmp_path / "j 1" / "exit").write_text("exit_code 3\n")
     (tmp_path / "j 2" / "exit").write_text("")
     for number in (3, 4, 5):
-        (tmp_path / f"j {number}" / "job_id").symlink_to(f"9{number}")
+        (tmp_path / f"j {number}" / "job_id").symlink_to(f"submit.{number - 3} 9{number}")
     (tmp_path / "j 5" / "exit").write_text("exit_code 0\n")
     assert read_probe(sh(probe_step(jobs)).stdout, jobs) == {
         "r1.1": Probe(None, ExitReport(exit_code=3)),
         "r1.2": Probe(None, None),
-        "r1.4": Probe("94", None),
-        "r1.5": Probe("95", ExitReport(exit_code=0)),
+        "r1.4": Probe("94", None, submit_try=1),
+        "r1.5": Probe("95", ExitReport(exit_code=0), submit_try=2),
     }
 
 
 def test_an_id_that_the_job_could_not_learn_is_no_id() -> None:
     jobs = [job_of(directory="/j", job_id="5", submit_try=2)]
     assert read_probe("@0\nby unknown\n", jobs).get("r1.1", Probe()).job_id is None
+
+
+def test_who_runs_is_read_in_the_form_of_earlier_versions_too() -> None:
+    assert read_probe("@0\nby 94\n", [job_of(directory="/j")]) == {"r1.1": Probe("94")}
+
+
+@pytest.mark.parametrize(
+    ("probe", "is_another"),
+    [
+        pytest.param(Probe("7", submit_try=2), False, id="the same try and id"),
+        pytest.param(Probe("7"), False, id="the same id, from an earlier version"),
+        pytest.param(Probe("8", submit_try=2), True, id="another id"),
+        pytest.param(Probe("7", submit_try=1), True, id="another try that took the same id for its own"),
+        pytest.param(Probe(None, submit_try=1), False, id="nothing that could be asked for"),
+        pytest.param(Probe(), False, id="nobody yet"),
+    ],
+)
+def test_another_submission_is_told_by_its_id_or_its_try(probe: Probe, is_another: bool) -> None:
+    assert probe.is_another(job_of(directory="/j", submit_try=2), "7") is is_another
+
+
+INSIDE = {"FLUX_A": "outer", "QUEUE_ID": "900", "QUEUE_CONF": "/etc/queue.conf", "QUEUE": "mine", "MYQUEUE_ID": "mine"}
+DROPPED = {"QUEUE_*": "drop", "QUEUE_CONF": "keep", "FLUX_A": "drop"}
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize(
+    ("more", "environment", "left"),
+    [
+        pytest.param({}, DROPPED, "MYQUEUE_ID QUEUE QUEUE_CONF", id="by pattern, and what is to be kept stays"),
+        pytest.param({}, {}, "FLUX_A MYQUEUE_ID QUEUE QUEUE_CONF QUEUE_ID", id="nothing is dropped unasked"),
+        pytest.param({}, {"QUEUE_CONF": "keep"}, "FLUX_A MYQUEUE_ID QUEUE QUEUE_CONF QUEUE_ID", id="only what to keep"),
+        pytest.param({"QUEUE_B": "a\nMYQUEUE_ID=1\nQUEUE_CONF=2\n"}, DROPPED, "MYQUEUE_ID QUEUE QUEUE_CONF",
+                     id="lines of a value that look like variables"),
+        pytest.param({"QUEUE_B": "\udcff$(touch x)`touch x` * 'a"}, DROPPED, "MYQUEUE_ID QUEUE QUEUE_CONF",
+                     id="a hostile value that is no UTF-8"),
+        pytest.param({"QUEUE_B-c": "1", "BASH_FUNC_QUEUE_f%%": "() { :; }"}, DROPPED, "MYQUEUE_ID QUEUE QUEUE_CONF",
+                     id="names that are no names"),
+        pytest.param({"QUEUE_": ""}, DROPPED, "MYQUEUE_ID QUEUE QUEUE_CONF", id="an empty value"),
+    ],
+)  # fmt: skip
+def test_the_submit_command_does_not_see_the_variables_of_an_outer_job(
+    job: Job, tmp_path: Path, shell: str, more: dict[str, str], environment: dict[str, str], left: str
+) -> None:
+    names = "QUEUE|FLUX"
+    seen = f"env | LC_ALL=C grep -a -o -E '^[A-Z_]*({names})[A-Z_]*=' | tr -d '=' | LC_ALL=C sort | tr '\\n' ' '"
+    step = submit_step(job, RenderedJob(script="s\n", submit=seen), "END-1", environment=environment)
+    mine = {name: text for name, text in os.environ.items() if not name.startswith("QUEUE")}
+    done = subprocess.run(
+        [shell, "-s"], input=step.encode(), env={**mine, **INSIDE, **more}, capture_output=True, check=False, timeout=20,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.stdout.split(b"\nreceipt")[0].decode().split(), done.stderr) == (left.split(), b"")
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_a_submit_drops_ends_with_it(job: Job) -> None:
+    step = submit_step(job, RenderedJob(script="s\n", submit="true"), "END-1", environment={"HOME": "drop"})
+    done = subprocess.run(["sh", "-s"], input=f"({step})\necho home is $HOME", capture_output=True, text=True, check=False)
+    assert f"home is {os.environ['HOME']}" in done.stdout
 
 
 @pytest.mark.parametrize("noise", ["@9\nexit_code 0\n", "@x\nexit_code 0\n", "exit_code 0\n", "@\n"])

@@ -368,10 +368,26 @@ def test_a_second_job_in_the_same_directory_does_nothing_and_says_so(place: Call
     assert here.run(shell, job_id="7") == 0
     second = here.start(shell, job_id="8")
     _, err = second.communicate(timeout=20)
-    assert (second.returncode, err.decode()) == (75, "submitted twice: job 7 runs this, 8 does nothing\n")
+    assert (second.returncode, err.decode()) == (75, "submitted twice: submit.1 7 runs this, submit.1 8 does nothing\n")
     assert here.read("work/count") == "once\n"
     assert here.report
     assert here.report.job_id == "7"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("inside", ["$TOY_ID", None], ids=["the id of an outer job", "no id at all"])
+def test_two_submissions_that_take_the_same_id_for_theirs_run_the_task_once(
+    place: Callable[..., Place], shell: str, inside: str | None
+) -> None:
+    here = place("echo once >>count", submit={"job_id_inside": inside})
+    assert here.run(shell, job_id="900") == 0
+    again = here.job.but(submit_try=2)
+    here.script.write_text(render_job(toy(submit={"job_id_inside": inside}), again, "/ws").script, encoding="utf-8")
+    second = here.start(shell, job_id="900")
+    _, err = second.communicate(timeout=20)
+    assert second.returncode == 75
+    assert err.decode().startswith("submitted twice: submit.1 ")
+    assert here.read("work/count") == "once\n"
 
 
 @pytest.mark.parametrize("shell", SHELLS)

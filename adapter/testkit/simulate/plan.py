@@ -427,7 +427,7 @@ class _Maker:
             completed = self._recorder.run(self._about(spec, 0), say=said).completed
             if action == "find":
                 tokens = parse_tokens(spec, self._backend, completed)
-                if tokens and tokens[0].get(self._jobs[0].token) == self._ids()[0]:
+                if tokens and tokens[0].get(self._jobs[0].token, [""])[-1] == self._ids()[0]:
                     if row is not text:
                         object.__setattr__(text, "pieces", row.pieces)
                     return form
