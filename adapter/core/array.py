@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapter.core.document import Document
 from adapter.core.job import Element
+from adapter.core.job_id import parts, whole_id
 from adapter.core.render import RenderedJob, directive_lines, job_values, render_command, render_job
 from adapter.core.template import quote
 
@@ -69,7 +70,9 @@ def element_id(backend: Backend, job: Job, job_id: str) -> str:
     """Return the id of *job* where its submit answered *job_id*: that itself, unless it is an element of an array."""
     if job.array is None or backend.array is None:
         return job_id
-    return backend.array.job_id.render({"job_id": job_id, "index": job.array.index}).strip()
+    bare, qualifier = parts(backend.submit, job_id)
+    own = backend.array.job_id.render({"job_id": bare, "index": job.array.index}).strip()
+    return whole_id({"job_id": own, "qualifier": qualifier})
 
 
 def render_array(backend: Backend, jobs: Sequence[Job], workspace: str) -> tuple[RenderedJob, dict[str, str]]:
@@ -92,7 +95,8 @@ def render_array(backend: Backend, jobs: Sequence[Job], workspace: str) -> tuple
     files[f"{leader.directory}/element"] = render_job(backend, leader, workspace).script
     places = [f"{leader.directory}/element", *(f"{job.directory}/script" for job in jobs[1:])]
     files[f"{leader.directory}/{_LIST}"] = "".join(f"{place}\n" for place in places)
-    return RenderedJob(script=_dispatching(directives, spec, f"{leader.directory}/{_LIST}"), submit=submit), files
+    script = _dispatching(directives, spec, f"{leader.directory}/{_LIST}")
+    return RenderedJob(script=script, submit=submit, environment=backend.submit.environment), files
 
 
 def _dispatching(directives: str, spec: ArraySpec, places: str) -> str:

@@ -20,6 +20,7 @@ GROUPS = frozenset({
     "token",
 })  # fmt: skip
 _NEEDED = {"monitor": ("job_id", "state"), "result": ("job_id",), "find": ("job_id", "token"), "watch": ("job_id",)}
+QUALIFIER = "qualifier"  # only where an id is learnt: a command about jobs is about those of one
 _FORMS = ("row", "record", "json")
 
 
@@ -47,7 +48,7 @@ def _submit(spec: Mapping[str, Any], *, is_abstract: bool) -> Iterator[Finding]:
     if isinstance(spec.get("job_id"), str) and spec.get("json"):
         yield Finding(path=(*path, "json"), message="submit has both job_id and json; keep one", at_key=True)
     if isinstance(spec.get("job_id"), str):
-        yield from pattern_problems((*path, "job_id"), spec["job_id"], needed=("job_id",), allowed=GROUPS)
+        yield from pattern_problems((*path, "job_id"), spec["job_id"], needed=("job_id",), allowed={*GROUPS, QUALIFIER})
     elif spec.get("json"):
         yield from _json((*path, "json"), spec["json"], ("job_id",))
     elif isinstance(spec.get("command"), str) and not is_abstract:
@@ -61,7 +62,8 @@ def _query(path: KeyPath, spec: Mapping[str, Any], needed: Iterable[str]) -> Ite
         sentence = f"{dotted(path)} has both {forms[0]} and {forms[1]}; keep one"
         yield Finding(path=(*path, forms[1]), message=sentence, at_key=True)
     if isinstance(spec.get("row"), str):
-        yield from pattern_problems((*path, "row"), spec["row"], needed=needed, allowed=GROUPS)
+        allowed = {*GROUPS, QUALIFIER} if "token" in needed else GROUPS
+        yield from pattern_problems((*path, "row"), spec["row"], needed=needed, allowed=allowed)
     if isinstance(spec.get("record"), str):
         yield from pattern_problems((*path, "record"), spec["record"], needed=(), allowed=())
         yield from _fields((*path, "fields"), spec.get("fields") or {}, needed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from adapter.core.job_id import parts
 from adapter.core.schema import unknown
 from adapter.core.state import Reason, State
 from adapter.core.task import Until
@@ -107,8 +108,14 @@ def _is_left_to_scheduler(other: Job, until: Until, backend: Backend) -> bool:
     """Whether the scheduler itself can wait for *other*.
 
     Never for the success of an array's element: a scheduler was seen to take one cancelled in the queue for a success.
+    For any end only where the file says that it is any: some schedulers delete a job that waits for one which they
+    removed themselves, or hold it for ever. Never for a job that another cluster knows: a scheduler knows its own.
     """
-    if other.job_id is None or (other.array is not None and until is Until.SUCCEEDED):
+    if other.job_id is None or parts(backend.submit, other.job_id)[1] is not None:
+        return False
+    if until is Until.ENDED and not backend.submit.ended_is_any_end:
+        return False
+    if until is Until.SUCCEEDED and other.array is not None:
         return False
     return _VARIABLES[until] in backend.job_variables
 

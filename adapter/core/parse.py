@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from adapter.core import units
 from adapter.core.exit_file import signal_in
 from adapter.core.job import Usage
+from adapter.core.job_id import whole_id
 from adapter.core.rows import JsonRows, Rows
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
@@ -75,8 +76,8 @@ def parse_job_id(pattern: re.Pattern[str] | JsonRows, completed: CompletedComman
 def _job_ids(pattern: re.Pattern[str] | JsonRows, text: str) -> list[str]:
     if isinstance(pattern, JsonRows):
         answer = pattern.read(text)
-        return [row["job_id"] or "" for row in answer.rows] if answer else []
-    return [match["job_id"] for match in pattern.finditer(text)]
+        return [whole_id(row) for row in answer.rows] if answer else []
+    return [whole_id(match.groupdict()) for match in pattern.finditer(text)]
 
 
 def classify(backend: Backend, completed: CompletedCommand) -> str | None:
@@ -144,7 +145,8 @@ def parse_tokens(
 ) -> tuple[dict[str, list[str]], str | None] | None:
     """Return the job ids by token that ``find`` was told, and the next page; ``None`` if *completed* is no answer.
 
-    A token has several ids where a job was handed over more than once. A command that failed may have shown only some of the jobs: it is no answer, even with rows.
+    A token has several ids where a job was handed over more than once.
+    A command that failed may have shown only some of the jobs: it is no answer, even with rows.
     """
     read = spec.grammar.read(completed.stdout) if spec.grammar else None
     if read is None or (completed.exit_code != 0 and classify(backend, completed) != "gone"):
@@ -152,7 +154,7 @@ def parse_tokens(
     found: dict[str, list[str]] = {}
     for row in read.rows:
         if token := (row.get("token") or "").strip():
-            found.setdefault(token, []).append((row["job_id"] or "").strip())
+            found.setdefault(token, []).append(whole_id(row))
     return found, read.next
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapter.core.exit_file import ExitReport, parse_exit_file
+from adapter.core.job_id import parts
 from adapter.core.specs import DROP, KEEP
 from adapter.core.variables import ID_NOT_LEARNT
 
@@ -57,12 +58,10 @@ def submit_step(
     *,
     others: Sequence[Job] = (),
     files: Mapping[str, str] | None = None,
-    environment: Mapping[str, str] | None = None,
 ) -> str:
     """Return the shell text that submits *job* once. *end_mark* stands alone on no line of the script.
 
     *others* are those of an array that *job* leads: their folders are made too, and *files* are written, by path.
-    *environment* says what of the target's own the submit command does not see; see :class:`SubmitSpec`.
     """
     assert job.directory is not None
     attempt = f"submit.{job.submit_try}"
@@ -81,7 +80,7 @@ $(uname -n) $$
 {rendered.submit}
 {end_mark}
     chmod 700 script || {{ rm -rf {attempt}; exit {_CANNOT_WRITE}; }}
-    ({_forgetting(environment or {})}. ./{attempt}/command) </dev/null >{attempt}/stdout 2>{attempt}/stderr
+    ({_forgetting(rendered.environment)}. ./{attempt}/command) </dev/null >{attempt}/stdout 2>{attempt}/stderr
     echo $? >{attempt}/exit_code.part && mv {attempt}/exit_code.part {attempt}/exit_code
 elif [ ! -d {attempt} ]; then
     echo "$why" >&2
@@ -205,16 +204,15 @@ def read_probe(stdout: str, jobs: Sequence[Job]) -> dict[str, Probe]:
     return probes
 
 
-def which_id(
-    submit: SubmitSpec, job: Job, probe: Probe, known: Sequence[str], *, is_listed: bool
-) -> str | None:
+def which_id(submit: SubmitSpec, job: Job, probe: Probe, known: Sequence[str], *, is_listed: bool) -> str | None:
     """Return the id of *job*, of which the scheduler has *known* under its token; ``None`` if nothing is sure.
 
     *is_listed*: the scheduler can be asked by token. What a job took for its id counts if the scheduler has that id
     under the token, or if no variable of an outer job can stand in its place: then it is the job's own in any case.
     """
     if known:
-        return next((each for each in (probe.job_id, job.job_id) if each in known), known[-1])
+        same = [each for each in known if parts(submit, each)[0] == probe.job_id]
+        return same[0] if len(same) == 1 else job.job_id if job.job_id in known else known[-1]
     is_own = submit.knows_itself or (not is_listed and all(map(submit.drops, submit.inside_reads)))
     return probe.job_id if is_own else None
 

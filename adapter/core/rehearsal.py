@@ -46,7 +46,15 @@ def _actions(backend: Backend, job: Job, workspace: str) -> Iterator[tuple[str, 
     yield "document" if isinstance(backend.script, Document) else "script", rendered.script
     yield "submit", rendered.submit
     values: dict[str, Any] = {**backend.values, "workspace": workspace, "job_directory": job.directory}
-    about = {**values, "job_id": JOB_ID, "job_ids": [JOB_ID], "tokens": [job.token], "run": job.run, "next": None}
+    about = {
+        **values,
+        "job_id": JOB_ID,
+        "job_ids": [JOB_ID],
+        "qualifier": None,
+        "tokens": [job.token],
+        "run": job.run,
+        "next": None,
+    }
     commands = {
         "find": backend.find,
         "monitor": backend.monitor,

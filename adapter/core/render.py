@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.fit import image_of, refuse_unsupported, with_defaults, with_queue
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RenderedJob:
-    """What goes to the target for one job: its script, and the command that hands it over."""
+    """What goes to the target for one job: its script, and the command that hands it over.
+
+    ``environment`` says which variables of the target's the command does not see; see :class:`SubmitSpec`.
+    """
 
     script: str
     submit: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def placed(job: Job, workspace: str) -> Job:
@@ -57,7 +61,8 @@ def render_job(backend: Backend, job: Job, workspace: str) -> RenderedJob:
             "launch_stop": Raw(launch.stop.render(values)) if launch and launch.stop and values["images"] else "",
         }
     )
-    return RenderedJob(script=script, submit=render_command(backend.submit, values))
+    submit = render_command(backend.submit, values)
+    return RenderedJob(script=script, submit=submit, environment=backend.submit.environment)
 
 
 def render_command(spec: CommandSpec, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:

@@ -84,6 +84,12 @@ class SubmitSpec(CommandSpec):
         return said == {DROP}
 
     @property
+    def has_qualifier(self) -> bool:
+        """Whether the answer names, beside the id, the place that knows it."""
+        names = self.job_id.names if isinstance(self.job_id, JsonRows) else self.job_id.groupindex
+        return "qualifier" in names
+
+    @property
     def inside_reads(self) -> frozenset[str]:
         """The variables of the environment from which a job learns its id."""
         return frozenset(_ENVIRONMENT.findall(self.job_id_inside or ""))

@@ -58,6 +58,7 @@ COMMAND_VARIABLES = {"options": "this command's options, quoted"}
 JOB_ID_VARIABLES = {
     "job_id": "the scheduler's id of one job: the command runs once a job",
     "job_ids": "the ids of many jobs: the command runs once for up to max_ids of them",
+    "qualifier": "the cluster, region or server that knows these jobs, as `submit` read it; none if it read none",
     "job_directory": TASK_VARIABLES["job_directory"],
     "workspace": TASK_VARIABLES["workspace"],
     "run": "the run's id: the command runs once for each run",
@@ -100,7 +101,7 @@ def sample_values(backend_values: Mapping[str, Any]) -> dict[str, Any]:
         **texts, **resources, **lists, **maps, "steps": [step], **backend_values,
         "directives": Raw("# directive\n"), "prologue": [Raw("true")], "job_id_inside": Raw("$ID"), "submit_try": 1,
         "options": Raw("--option"), "launch_setup": Raw("true"), "launch_stop": Raw("true"),
-        "job_id": "text", "job_ids": ["text"], "tokens": ["text"], "next": "text",
+        "job_id": "text", "job_ids": ["text"], "qualifier": "text", "tokens": ["text"], "next": "text",
         "step": step, "step_number": 1, "step_directory": "text", "argv": ["text"], "env_names": ["text"],
     }  # fmt: skip
 

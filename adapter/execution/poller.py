@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from adapter.core.job_id import parts
 from adapter.core.lifecycle import Evidence, Patience, advance, has_left
 from adapter.core.order import ended_by_order, named_jobs
 from adapter.core.parse import classify
@@ -106,7 +107,11 @@ class Poller:
         patience = Patience(
             gone_after_s=monitor.gone_after_s, has_result=book.site.has_result, requeues=monitor.requeues
         )
-        others = [job for job in fresh if poll.probes.get(job.key, Probe()).is_another(job, job.job_id)]
+        others = [
+            job
+            for job in fresh
+            if poll.probes.get(job.key, Probe()).is_another(job, parts(book.backend.submit, job.job_id)[0])
+        ]
         look = await book.site.look(others) if others else None
         doubtful = {job.key: look for job in others if look}
         after = [self._advanced(job, evidence[job.key], doubtful.get(job.key), now, patience) for job in fresh]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
 from adapter.core.frame import began, frame, unframe
+from adapter.core.job_id import id_values, parts
 from adapter.core.lifecycle import Evidence
 from adapter.core.parse import Answer, Observation, classify, is_no_answer, names, parse_query, parse_tokens
 from adapter.core.receipt import Probe, probe_step, read_probe, receipt_step, submit_step, which_id
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
     from adapter.core.job import Job
-    from adapter.core.specs import CommandSpec, LogSpec, QuerySpec
+    from adapter.core.specs import CommandSpec, LogSpec, QuerySpec, SubmitSpec
     from adapter.core.watching import Told
     from adapter.transports.base import Download, Transport, Upload
 
@@ -54,8 +55,8 @@ class Poll:
 class Look:
     """What a look for jobs found, by their keys.
 
-    ``ids`` are those that the scheduler has under the jobs' tokens, or that are sure without it. ``began`` are jobs that
-    began in their directories and whose ids nothing confirms. ``complete``: a job in neither is surely not there;
+    ``ids`` are those that the scheduler has under the jobs' tokens, or that are sure without it. ``began`` are jobs
+    that began in their directories and whose ids nothing confirms. ``complete``: a job in neither is surely not there;
     ``False`` when the scheduler gave no good answer, or the backend has no ``find``.
     """
 
@@ -130,18 +131,16 @@ class Site:
     def _submit_step(self, group: Sequence[Job], end: str) -> str:
         first = group[0]
         if first.array is None:
-            rendered, files = render_job(self.backend, first, self.workspace), {}
-        else:
-            rendered, files = render_array(self.backend, group, self.workspace)
-        environment = self.backend.submit.environment
-        return submit_step(first, rendered, end, others=group[1:], files=files, environment=environment)
+            return submit_step(first, render_job(self.backend, first, self.workspace), end)
+        rendered, files = render_array(self.backend, group, self.workspace)
+        return submit_step(first, rendered, end, others=group[1:], files=files)
 
     async def receipts(self, jobs: Sequence[Job]) -> list[StepAnswer]:
         """Return what is kept of the last try of each of *jobs*; submits nothing."""
         return await self._run([receipt_step(job) for job in jobs], timeout_s=60)
 
     async def find(self, jobs: Sequence[Job]) -> tuple[dict[str, str], bool]:
-        """Return what :meth:`look` found: the job ids by the jobs' keys, and whether the others are surely not there."""
+        """Return what :meth:`look` found: job ids by the jobs' keys, and whether the others are surely not there."""
         look = await self.look(jobs)
         return look.ids, look.complete
 
@@ -151,7 +150,7 @@ class Site:
         probed = (await self._run([probe_step(jobs)], timeout_s=60))[0].completed if spec is None else None
         listed: dict[str, list[str]] | None = None
         if spec is not None:
-            chunks = _chunks(jobs, spec, len(jobs))
+            chunks = _chunks(self.backend.submit, jobs, spec, len(jobs))
             first = [self._about(spec, chunk, tokens=_tokens(chunk)) for chunk in chunks]
             answers = await self._run([probe_step(jobs), *first], timeout_s=60 + spec.timeout_s * len(chunks))
             probed, listed = answers[0].completed, {}
@@ -195,7 +194,7 @@ class Site:
     async def poll(self, jobs: Sequence[Job]) -> Poll:
         """Ask about *jobs*: the monitor command, and the exit files, in one ``run``."""
         spec = self.backend.monitor
-        chunks = _chunks(jobs, spec, spec.max_ids)
+        chunks = _chunks(self.backend.submit, jobs, spec, spec.max_ids)
         commands = [self._about(spec, chunk) for chunk in chunks]
         timeout_s = spec.timeout_s * (1 if spec.takes_one else len(chunks)) + 30
         answers = await self._run([*commands, probe_step(jobs)], timeout_s=timeout_s)
@@ -209,13 +208,13 @@ class Site:
             trusted = trusted and answer is not None
             doubtful = self._doubtful_lines(answer) if answer else ()
             for job in chunk:
-                seen = answer.observations.get(job.job_id or "") if answer else None
+                seen = answer.observations.get(self._bare(job)) if answer else None
                 report = probes[job.key].report if job.key in probes else None
                 absent = trusted and (report is not None or not self._may_be_there(job, doubtful, step.completed))
                 evidence[job.key] = Evidence(answered=seen is not None or absent, observation=seen, report=report)
             if not trusted or not all(evidence[job.key].answered for job in chunk):
                 problem = step.completed or _no_answer(commands[0])
-            if answer is not None and any(job.job_id not in answer.observations for job in chunk):
+            if answer is not None and any(self._bare(job) not in answer.observations for job in chunk):
                 unreadable += answer.unreadable  # one of them may be the row that is missing
         return Poll(evidence=evidence, probes=probes, unreadable=tuple(unreadable), problem=problem)
 
@@ -257,14 +256,18 @@ class Site:
         """
         if not doubtful or completed is None or classify(self.backend, completed) != "gone":
             return bool(doubtful)
-        return any(names(line, job.job_id or "") for line in doubtful)
+        return any(names(line, self._bare(job)) for line in doubtful)
+
+    def _bare(self, job: Job) -> str:
+        """Return the id of *job* as commands take it and rows show it."""
+        return parts(self.backend.submit, job.job_id)[0]
 
     async def results(self, jobs: Sequence[Job]) -> dict[str, Observation]:
         """Ask accounting about *jobs* that ended; what it does not know, or cannot say, is left out."""
         spec = self.backend.result
         if spec is None or self._result_is_off:
             return {}
-        chunks = _chunks(jobs, spec, spec.max_ids)
+        chunks = _chunks(self.backend.submit, jobs, spec, spec.max_ids)
         answers = await self._run(
             [self._about(spec, chunk) for chunk in chunks], timeout_s=spec.timeout_s * len(chunks)
         )
@@ -274,7 +277,7 @@ class Site:
             if answer is None and step.completed and classify(self.backend, step.completed) == "permanent":
                 self._result_is_off = True
             known = answer.observations if answer else {}
-            found.update((job.key, known[job.job_id]) for job in chunk if job.job_id and job.job_id in known)
+            found.update((job.key, known[self._bare(job)]) for job in chunk if self._bare(job) in known)
         return found
 
     @property
@@ -309,7 +312,7 @@ class Site:
         """Send the kill command for *jobs*; return by key ``None`` for "done" (or gone) or what was said instead."""
         kill = self.backend.kill
         spec = kill.harder if harder and kill.harder else kill
-        chunks = _chunks(jobs, spec, kill.max_ids)
+        chunks = _chunks(self.backend.submit, jobs, spec, kill.max_ids)
         commands = [self._about(spec, chunk) for chunk in chunks]
         answers = await self._run(commands, timeout_s=spec.timeout_s * len(chunks) + 30)
         said: dict[str, CompletedCommand | None] = {}
@@ -351,7 +354,7 @@ class Site:
 
     def _about(self, spec: CommandSpec, jobs: Sequence[Job], **more: object) -> str:
         first = jobs[0]
-        values = {**self._values(), "job_ids": [job.job_id for job in jobs], "job_id": first.job_id, "next": None}
+        values = {**self._values(), **id_values(self.backend.submit, [job.job_id for job in jobs]), "next": None}
         return render_command(spec, {**values, "job_directory": first.directory, "run": first.run, **more})
 
     def _prelude(self) -> str:
@@ -412,13 +415,15 @@ def _prepare_step(backend: Backend) -> str:
     return "\n".join(lines)
 
 
-def _chunks(jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:
-    """Return the groups of *jobs* that one command of *spec* is about."""
+def _chunks(submit: SubmitSpec, jobs: Sequence[Job], spec: CommandSpec, max_ids: int) -> list[Sequence[Job]]:
+    """Return the groups of *jobs* that one command of *spec* is about: of one cluster, of one run if it names it."""
     if spec.takes_one:
         return [[job] for job in jobs]
-    groups: list[Sequence[Job]] = [jobs]
-    if "run" in spec.variables:
-        groups = [[job for job in jobs if job.run == run] for run in dict.fromkeys(job.run for job in jobs)]
+    together: dict[tuple[str | None, str], list[Job]] = {}
+    for job in jobs:
+        run = job.run if "run" in spec.variables else ""
+        together.setdefault((parts(submit, job.job_id)[1], run), []).append(job)
+    groups: list[Sequence[Job]] = list(together.values())
     if not spec.takes_many:
         return groups
     return [group[at : at + max_ids] for group in groups for at in range(0, len(group), max_ids)]
@@ -435,7 +440,7 @@ def _page(
     """Return one page of an answer, and whether it may be trusted in what it does not show."""
     if completed is None:
         return None, False
-    answer = parse_query(spec, backend, completed, [job.job_id or "" for job in jobs])
+    answer = parse_query(spec, backend, completed, [parts(backend.submit, job.job_id)[0] for job in jobs])
     return answer, not is_no_answer(spec, backend, completed)
 
 

@@ -9,7 +9,14 @@ from adapter.core.document import Document
 from adapter.core.state import Reason, State
 from adapter.core.task import After, Input, Output, Resources, Step, Task, Until
 from adapter.testkit.case import LEAF, LITERAL, MOST_SKEW_S, SHOWS_WITHIN_S, TOUCHED, UNSEEN, WALLTIME_S, Case
-from adapter.testkit.deeds import find_and_kill, kill_third, kill_when, kill_when_held, write_while_running
+from adapter.testkit.deeds import (
+    find_and_kill,
+    kill_second_early,
+    kill_third,
+    kill_when,
+    kill_when_held,
+    write_while_running,
+)
 from adapter.testkit.expectations import (
     ask_unknown,
     clocks_agree,
@@ -25,6 +32,7 @@ from adapter.testkit.expectations import (
     peak_is_known,
     printed,
     refused,
+    third_ran,
     times_are_known,
     was_killed,
 )
@@ -280,6 +288,27 @@ def _order() -> list[Case]:
                 replace(then, after=(After(task="bad", until=Until.ENDED),)),
             ),
             expect=in_order,
+        ),
+        Case(
+            name="after a removed task",
+            about="what only waits for the end of a task runs although that never ran, for what it waited for failed",
+            tasks=(
+                replace(_sh("sleep 3; exit 5"), name="bad"),
+                replace(_sh("exit 0"), name="join", after=(After(task="bad"),)),
+                replace(_sh("exit 0"), name="tidy", after=(After(task="join", until=Until.ENDED),)),
+            ),
+            expect=third_ran(State.FAILED, Reason.DEPENDENCY),
+        ),
+        Case(
+            name="after a killed task",
+            about="what only waits for the end of a task runs although that was killed while it waited",
+            tasks=(
+                replace(_sh("sleep 15"), name="first"),
+                replace(_sh("sleep 600"), name="join", after=(After(task="first"),)),
+                replace(_sh("exit 0"), name="tidy", after=(After(task="join", until=Until.ENDED),)),
+            ),
+            act=kill_second_early,
+            expect=third_ran(State.KILLED, Reason.KILLED_BY_USER),
         ),
     ]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.testkit.case import Context, Deed
 
+_HANDED_OVER_WITHIN_S = 3.0  # of jobs that follow each other, where the scheduler itself makes them wait
 _MOST_LOOKS = 5  # schedulers show a new job late
 
 
@@ -64,6 +65,17 @@ async def kill_when_held(context: Context, jobs: list[Job]) -> bool:
     if job.state is not State.HELD:
         context.notes[job.key] = f"with {' '.join(context.hold)} it was never held; it came {shown(job)}"
     context.executor.kill(job.run)
+    return True
+
+
+async def kill_second_early(context: Context, jobs: list[Job]) -> bool:
+    """Kill the second job alone, while it waits for the first and the third had the time to be handed over."""
+    first, second, third = jobs
+    if first.state is not State.RUNNING:
+        return first.state.is_final and second.state.is_final
+    if third.job_id is None and time.time() - (first.started_at or 0) < _HANDED_OVER_WITHIN_S:
+        return False
+    context.executor.kill(second.run, second.index)
     return True
 
 

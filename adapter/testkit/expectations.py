@@ -118,6 +118,18 @@ async def not_run(_: Context, jobs: list[Job]) -> str | None:
     return None
 
 
+def third_ran(state: State, reason: Reason) -> Expectation:
+    """The second job ended like this without having run, and the third, which only waited for its end, did well."""
+
+    async def expect(_: Context, jobs: list[Job]) -> str | None:
+        second, third = jobs[1:]
+        if (second.state, second.reason) != (state, reason):
+            return f"expected the second {state} for {reason}, came {shown(second)}"
+        return None if third.state is State.SUCCEEDED else f"expected the third succeeded, came {shown(third)}"
+
+    return expect
+
+
 async def kill_again(context: Context, jobs: list[Job]) -> str | None:
     """To kill a job that has ended, and to ask about it, is harmless."""
     site, job = context.executor.site, jobs[0]

@@ -32,6 +32,7 @@ def more(backend: Backend) -> str:
 def _sections(backend: Backend) -> Iterator[tuple[str, str]]:
     values = {**backend.values, "workspace": _WORKSPACE, "run": _RUN, "job_directory": f"{_WORKSPACE}/RUN/J"}
     known = {**values, "job_id": "ID-1", "job_ids": ["ID-1", "ID-2"], "tokens": ["TOKEN-1", "TOKEN-2"]}
+    known["qualifier"] = "PLACE" if backend.submit.has_qualifier else None
     kill = {"kill": backend.kill, "kill harder": backend.kill.harder}
     asked = {"monitor": backend.monitor, "result": backend.result, "find": backend.find}
     for name, spec in (asked | kill).items():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.frame import commands_in, unframe
+from adapter.core.job_id import id_values
 from adapter.core.parse import classify, is_no_answer, parse_job_id, parse_query, parse_tokens
 from adapter.core.receipt import Handover, handed_over, probe_step, read_probe, read_receipt, step_kind
 from adapter.core.render import render_command
@@ -205,7 +206,7 @@ class Reader:
     def _rendered(self, spec: CommandSpec, about: Sequence[Known]) -> str | None:
         first = about[0].job
         values = {
-            **self._values, "job_ids": [each.job.job_id for each in about], "job_id": first.job_id,
+            **self._values, **id_values(self._backend.submit, [each.job.job_id for each in about]),
             "job_directory": first.directory, "run": first.run, "tokens": _tokens(about),
         }  # fmt: skip
         try:

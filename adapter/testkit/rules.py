@@ -33,6 +33,7 @@ RULES: dict[str, Rule] = {
     "values": rules_render.values,
     "logs": rules_render.logs,
     "kill": rules_render.kill,
+    "qualifier": rules_render.qualifier,
     "many ids": rules_render.many_ids,
     "length": rules_render.length,
     "pages": rules_render.pages,

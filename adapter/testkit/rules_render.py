@@ -8,6 +8,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adapter.core.job_id import parts
 from adapter.core.render import function_text, job_values, render_job
 from adapter.core.rows import JsonRows
 from adapter.core.specs import LogSpec
@@ -332,6 +333,41 @@ def kill(subject: Subject) -> Outcome:
             elif one.replace(_FIRST, _THIRD) != other:
                 problems.append(f"{name} changes with the job in more than its id{words}")
     return outcome_of(problems)
+
+
+_PLACE = "far-away-7"
+
+
+def qualifier(subject: Subject) -> Outcome:
+    """What a submit answers beside an id (cluster, region, server) is kept, and used by each command about the job."""
+    problems = []
+    for backend, capture in subject.of("submit"):
+        kept = capture.expect.get("job_id")
+        bare = parts(backend.submit, kept)[0]
+        rest = (
+            re.search(rf"(?<![\w.]){re.escape(bare)}[;@.:](?P<place>[A-Za-z][\w.-]*)", capture.stdout) if bare else None
+        )
+        if rest and rest["place"] not in (kept or ""):
+            problems.append(
+                f"{capture.file}: the answer says {rest[0]}, and {bare} is kept: "
+                "let job_id take all of it, or give its pattern a group `qualifier`"
+            )
+    tried = [variant for variant in subject.variants() if variant[1].submit.has_qualifier]
+    for words, backend in tried:
+        specs = queries(backend) | {
+            f"logs.{name}": log for name, log in backend.logs.items() if isinstance(log, LogSpec)
+        }
+        problems += [
+            f"{name} is about a job of {_PLACE} and does not name that{words}: use `qualifier`"
+            for name, spec in specs.items()
+            if (spec.takes_one or spec.takes_many) and _PLACE not in about(backend, spec, [f"{_FIRST};{_PLACE}"])
+        ]
+        grammar = backend.find.grammar if backend.find else None
+        if grammar is not None and "qualifier" not in grammar.names:
+            problems.append(f"find reads no `qualifier`, so that half of an id is found{words}")
+    if problems or tried or any(subject.of("submit")):
+        return outcome_of(problems)
+    return not_applicable("no submit capture, and no qualifier is read")
 
 
 def many_ids(subject: Subject) -> Outcome:

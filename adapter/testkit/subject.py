@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from adapter.core.backend import for_version
 from adapter.core.fit import is_possible
 from adapter.core.job import Job
+from adapter.core.job_id import id_values
 from adapter.core.render import placed, render_command, render_job
 from adapter.core.task import Input, Resources, Step, Task
 from adapter.core.template import Template
@@ -158,7 +159,7 @@ def queries(backend: Backend) -> dict[str, CommandSpec]:
 def about(backend: Backend, spec: CommandSpec, ids: Sequence[str], directory: str = f"{WORKSPACE}/j") -> str:
     """Return the command for the jobs *ids*."""
     values = {**backend.values, "workspace": WORKSPACE, "run": RUN, "next": None, "job_directory": directory}
-    return render_command(spec, {**values, "job_ids": list(ids), "job_id": ids[0]})
+    return render_command(spec, {**values, **id_values(backend.submit, ids)})
 
 
 def finding(backend: Backend, tokens: Sequence[str]) -> str | None:

@@ -30,7 +30,8 @@ class ScriptedTransport:
     An answer is a text (standard output, exit code 0), a :class:`CompletedCommand`, an exception to raise, or a
     function of the command that gives a text or a CompletedCommand. A command without a rule prints nothing and exits
     with 0. ``runs`` holds the commands of each ``run``, one list a call; ``exit_files`` the exit files by job
-    directory; ``links`` who runs in a directory: ``submit.1 7``, the try and what the job took for its id. Submit commands go through the same receipts as on a real machine.
+    directory; ``links`` who runs in a directory: ``submit.1 7``, the try and what the job took for its id. Submit
+    commands go through the same receipts as on a real machine.
 
     >>> transport = ScriptedTransport([("^submit", "job 7 accepted"), ("^status", "7 DONE")])
     """

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from adapter.core.backend import backend_from
 from adapter.core.job import Element, Job
 from adapter.core.order import Turn, check_order, ended_by_order, order_problems, standing
+from adapter.core.schema import without_nulls
 from adapter.core.state import Reason, State
 from adapter.core.task import Task, task_from
 from adapter.errors import TaskError
 
-from .samples import job_of, toy
+from .samples import job_of, shipped, toy
 
 NATIVE = toy(
     submit={
@@ -21,6 +23,7 @@ NATIVE = toy(
             "after_succeeded": "--ok={{ after_succeeded | join(',') }}",
             "after_ended": "--any={{ after_ended | join(',') }}",
         },
+        "ended_is_any_end": True,
     }
 )
 
@@ -67,6 +70,29 @@ def test_a_job_waits_here_where_the_scheduler_cannot(changes: dict[str, Any], af
 def test_a_living_job_is_left_to_a_scheduler_that_can_wait() -> None:
     assert turn(NATIVE, other(state=State.QUEUED)) == (Turn.NOW, ("7",), ())
     assert turn(NATIVE, other(state=State.RUNNING), after=ENDED) == (Turn.NOW, (), ("7",))
+
+
+def test_any_end_is_left_only_to_a_scheduler_that_is_said_to_take_it_for_any() -> None:
+    document = {**NATIVE.document, "submit": {**NATIVE.document["submit"], "ended_is_any_end": None}}
+    silent = backend_from(without_nulls(document))
+    assert turn(silent, other(state=State.QUEUED), after=ENDED) == (Turn.LATER, (), ())
+    assert turn(silent, other(state=State.QUEUED)) == (Turn.NOW, ("7",), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "is_left"),
+    [("slurm", True), ("lsf", True), ("torque", True), ("flux", True), ("pbs", False), ("sge", False), ("oar", False)],
+)
+def test_a_shipped_backend_leaves_any_end_to_its_scheduler_only_where_that_was_seen(name: str, is_left: bool) -> None:
+    expected = (Turn.NOW, (), ("7",)) if is_left else (Turn.LATER, (), ())
+    assert turn(shipped(name), other(state=State.QUEUED), after=ENDED) == expected
+
+
+def test_a_job_that_another_cluster_may_know_is_waited_for_here() -> None:
+    slurm = shipped("slurm")
+    assert turn(slurm, other(state=State.QUEUED, job_id="7")) == (Turn.NOW, ("7",), ())
+    assert turn(slurm, other(state=State.QUEUED, job_id="7;far")) == (Turn.LATER, (), ())
+    assert turn(slurm, other(state=State.QUEUED, job_id="7;far"), after=ENDED) == (Turn.LATER, (), ())
 
 
 def test_a_job_that_the_scheduler_does_not_have_yet_is_waited_for_here() -> None:

@@ -227,19 +227,21 @@ def test_the_submit_command_does_not_see_the_variables_of_an_outer_job(
 ) -> None:
     names = "QUEUE|FLUX"
     seen = f"env | LC_ALL=C grep -a -o -E '^[A-Z_]*({names})[A-Z_]*=' | tr -d '=' | LC_ALL=C sort | tr '\\n' ' '"
-    step = submit_step(job, RenderedJob(script="s\n", submit=seen), "END-1", environment=environment)
+    step = submit_step(job, RenderedJob(script="s\n", submit=seen, environment=environment), "END-1")
     mine = {name: text for name, text in os.environ.items() if not name.startswith("QUEUE")}
     done = subprocess.run(
-        [shell, "-s"], input=step.encode(), env={**mine, **INSIDE, **more}, capture_output=True, check=False, timeout=20,
-        cwd=tmp_path,
+        [shell, "-s"], input=step.encode(), env={**mine, **INSIDE, **more}, capture_output=True, check=False,
+        timeout=20, cwd=tmp_path,
     )  # fmt: skip
     assert (done.stdout.split(b"\nreceipt")[0].decode().split(), done.stderr) == (left.split(), b"")
     assert not (tmp_path / "x").exists()
 
 
 def test_what_a_submit_drops_ends_with_it(job: Job) -> None:
-    step = submit_step(job, RenderedJob(script="s\n", submit="true"), "END-1", environment={"HOME": "drop"})
-    done = subprocess.run(["sh", "-s"], input=f"({step})\necho home is $HOME", capture_output=True, text=True, check=False)
+    step = submit_step(job, RenderedJob(script="s\n", submit="true", environment={"HOME": "drop"}), "END-1")
+    done = subprocess.run(
+        ["sh", "-s"], input=f"({step})\necho home is $HOME", capture_output=True, text=True, check=False
+    )
     assert f"home is {os.environ['HOME']}" in done.stdout
 
 

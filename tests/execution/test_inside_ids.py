@@ -23,7 +23,7 @@ def lost_answer(scheduler: Slurm, directory: str, run: str, index: int) -> Any:
     return BUSY
 
 
-def begun_and_forgotten(scheduler: Slurm, directory: str, run: str, index: int) -> Any:  # noqa: ARG001
+def begun_and_forgotten(scheduler: Slurm, directory: str, run: str, index: int) -> Any:
     """The job ran, and the scheduler shows it no more by the time that anybody looks."""
     scheduler.transport.links[directory] = f"submit.1 {OUTER}"
     return BUSY
@@ -101,7 +101,7 @@ def test_an_earlier_try_that_lives_after_all_is_followed_once_the_scheduler_conf
     scheduler = Slurm()
     both: list[str] = []
 
-    def find(command: str) -> str:  # noqa: ARG001
+    def find(command: str) -> str:
         token = next((job["token"] for job in scheduler.jobs.values()), None)
         if token and not both:
             both.append(scheduler.make("/first", "r", 1).strip())
@@ -116,7 +116,7 @@ def test_while_the_scheduler_cannot_say_which_try_runs_no_end_is_believed(journa
     scheduler = Slurm(path=["FAILED|19200|NonZeroExitCode"])  # 75: the second submission finds its folder taken
     answers = ["", "", said("", "slurm_load_jobs error: Socket timed out on send/recv operation\n", 1)]
 
-    def find(command: str) -> Any:  # noqa: ARG001
+    def find(command: str) -> Any:
         if answers:
             return answers.pop(0)
         token = scheduler.jobs["100"]["token"]

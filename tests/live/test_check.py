@@ -30,7 +30,8 @@ CASES = {
     "find": "ok", "bad queue": "ok", "held": "ok", "arguments": "ok", "environment": "ok",
     "environment of a step": "ok", "name": "ok", "stdout and stderr": "ok", "work folder": "ok",
     "inputs and outputs": "ok", "shared workspace": "ok", "standard input": "ok", "steps": "ok", "steps stop": "ok",
-    "after success": "ok", "after failure": "ok", "after any end": "ok", "clock": "ok", "time used": "ok",
+    "after success": "ok", "after failure": "ok", "after any end": "ok",
+    "after a removed task": "ok", "after a killed task": "ok", "clock": "ok", "time used": "ok",
     "memory used": "ok", "many at once": "ok", "array": "ok",
 }  # fmt: skip
 

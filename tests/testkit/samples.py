@@ -28,6 +28,7 @@ SOUND: dict[str, Any] = {
         "options": {"gpu": "--gpu={{ gpu }}"},
         "job_id": r"^accepted (?P<job_id>\d+)$",
         "job_id_inside": "$TOY_ID",
+        "environment": {"TOY_*": "drop", "TOY_CONF": "keep"},
     },
     "monitor": {
         "command": "toy-list {{ job_ids | words }}",

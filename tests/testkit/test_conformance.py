@@ -65,6 +65,13 @@ def test_a_sound_backend_passes_and_nothing_is_left(tmp_path: Path) -> None:
     assert list((tmp_path / "workspace").iterdir()) == []
 
 
+def test_what_waits_for_an_end_runs_whatever_became_of_the_other(tmp_path: Path) -> None:
+    only = ("after a removed task", "after a killed task")
+    found, left = outcomes_of(tmp_path, *only)
+    assert {name: (str(one.verdict), one.why) for name, one in found.items()} == dict.fromkeys(only, ("ok", ""))
+    assert left == []
+
+
 def test_what_is_left_out_says_why(tmp_path: Path) -> None:
     found, _ = outcomes_of(tmp_path, "walltime", "bad queue", "held", "array")
     assert {one.verdict for one in found.values()} == {Verdict.NOT_HERE}

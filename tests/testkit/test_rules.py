@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapter.core.backend import merge
 from adapter.errors import Problem
 from adapter.testkit.capture import Capture
 from adapter.testkit.rules import FILE_RULES, RULES, check, check_file, sentence
@@ -112,6 +113,8 @@ BREAKS = [
     pytest.param("token", {"directives": {"options": {"token": None}}}, id="no mark on the job"),
     pytest.param("logs", {"logs": {"stdout": "{{ job_directory }}/output"}}, id="another file"),
     pytest.param("kill", {"kill": {"command": "toy-kill --newest {{ job_id | length }}"}}, id="no job is named"),
+    pytest.param("outer job", {"submit": {"environment": None}}, id="an outer job's id is handed on"),
+    pytest.param("outer job", {"submit": {"environment": {"TOY_ID": "keep"}}}, id="an outer job's id is kept"),
     pytest.param("many ids", {"monitor": {"command": "toy-list {{ job_ids | join(' ') }}"}}, id="one word of all ids"),
     pytest.param("many ids", {"monitor": {"command": "toy-list {{ job_ids | join('') }}"}}, id="ids run together"),
     pytest.param("many ids", {"monitor": {"command": "toy-list {{ job_ids | first }}"}}, id="only the first"),
@@ -143,6 +146,63 @@ BREAKS = [
 @pytest.mark.parametrize(("rule", "over"), BREAKS)
 def test_a_rule_is_broken_by_one_thing(rule: str, over: dict[str, Any]) -> None:
     assert broken(over, captures()) == {rule}
+
+
+CLUSTERED: dict[str, Any] = {
+    "submit": {"job_id": r"^accepted (?P<job_id>\d+)(?:;(?P<qualifier>\w+))?$"},
+    "monitor": {
+        "command": "toy-list {{ options }} {{ job_ids | words }}",
+        "options": {"qualifier": "-M {{ qualifier }}"},
+    },
+    "result": {
+        "command": "toy-history {{ options }} {{ job_ids | join(',') }}",
+        "options": {"qualifier": "-M {{ qualifier }}"},
+    },
+    "kill": {
+        "command": "toy-kill {{ options }} {{ job_ids | words }}",
+        "options": {"qualifier": "-M {{ qualifier }}"},
+        "escalate": {"after": "10s", "command": "toy-kill --hard {{ job_id }} {{ qualifier or '' }}"},
+    },
+    "find": {"row": r"^(?P<job_id>\d+) (?P<token>adapter-\S+)(?: (?P<qualifier>\w+))?$"},
+}
+FAR = """
+    about: A job is accepted by another cluster
+    source: written for the tests
+    action: submit
+    exit_code: 0
+    stdout: "accepted 101{}far\\n"
+    expect: {{job_id: "{}"}}
+    """
+
+
+def test_a_backend_whose_commands_name_the_cluster_keeps_every_rule() -> None:
+    assert broken(CLUSTERED, captures(far=FAR.format(";", "101;far"))) == set()
+
+
+@pytest.mark.parametrize(
+    ("forgets", "why"),
+    [
+        pytest.param({"monitor": {"options": None}}, "monitor is about a job of far-away-7", id="monitor"),
+        pytest.param({"result": {"options": None}}, "result is about a job of far-away-7", id="accounting"),
+        pytest.param({"kill": {"options": None}}, "kill is about a job of", id="kill"),
+        pytest.param({"kill": {"escalate": {"command": "x {{ job_id }}"}}}, "kill.escalate is about", id="harder kill"),
+        pytest.param({"logs": {"stdout": {"command": "show {{ job_id }}"}}}, "logs.stdout is about a job", id="log"),
+        pytest.param(
+            {"find": {"row": r"^(?P<job_id>\d+) (?P<token>adapter-\S+)$"}}, "find reads no `qualifier`", id="find"
+        ),
+    ],
+)
+def test_a_command_that_forgets_the_cluster_is_noticed(forgets: dict[str, Any], why: str) -> None:
+    outcome = check(Subject(toy(**merge(CLUSTERED, forgets)), captures()), "qualifier")
+    assert outcome.status is Status.FAILED
+    assert outcome.why.startswith(why)
+
+
+@pytest.mark.parametrize("sign", [";", "@", ".", ":"])
+def test_half_of_an_id_that_is_not_kept_is_noticed(sign: str) -> None:
+    over = {"submit": {"job_id": r"^accepted (?P<job_id>\d+)(?:\S+)?$"}}
+    outcome = check(Subject(toy(**over), captures(far=FAR.format(sign, "101"))), "qualifier")
+    assert outcome.why.startswith(f"far: the answer says 101{sign}far, and 101 is kept")
 
 
 def test_words_that_pass_by_themselves_have_to_be_named() -> None:
@@ -233,7 +293,7 @@ def test_without_captures_the_rules_about_answers_say_that_there_is_nothing_to_t
     found = results({}, ())
     assert {name for name, (status, _) in found.items() if status is Status.NOT_APPLICABLE} == {
         "token", "job id", "states", "unknown state", "unreadable line", "banner", "not UTF-8", "finished ids",
-        "kill of a finished job", "find", "pages",
+        "kill of a finished job", "find", "pages", "qualifier",
     } - {"token" if found["token"][0] is Status.OK else ""}  # fmt: skip
     assert all(why for status, why in found.values() if status is Status.NOT_APPLICABLE)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.core.backend import for_version
 from adapter.core.job import Job
+from adapter.core.job_id import id_values
 from adapter.core.parse import classify, parse_job_id, parse_query, parse_tokens
 from adapter.core.render import placed, render_command, render_job
 from adapter.core.rows import JsonRows, Lines, Records
@@ -261,8 +262,7 @@ class _Maker:
             {
                 **values,
                 "job_directory": jobs[first].directory,
-                "job_ids": [ids[one] for one in which],
-                "job_id": ids[first],
+                **id_values(self._backend.submit, [ids[one] for one in which]),
                 "tokens": [jobs[one].token for one in which],
             },
         )
