@@ -140,6 +140,8 @@ def _other_templates(document: Mapping[str, Any]) -> Iterator[Finding]:
     for protocol, text in (document.get("images") or {}).items():
         if isinstance(text, str):
             yield from tried.compiled(("images", protocol), text, {"name"})
+    if isinstance(text := _at(document, ("submit",)).get("goes_to"), str):
+        yield from tried.compiled(("submit", "goes_to"), text, own)
     array = _at(document, ("array",))
     places_in_array = {"option": {*job, "size", "first", "last"}, "job_id": {"job_id", "index"}}
     for key, known in places_in_array.items():

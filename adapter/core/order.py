@@ -98,7 +98,7 @@ def standing(job: Job, by_name: Mapping[str, Sequence[Job]], backend: Backend) -
                     return Standing(turn=Turn.NEVER, why=f"it waits for task {other.task.name!r}, which {_end(other)}")
                 turn = turn if other.collected else Turn.LATER
             elif _is_left_to_scheduler(other, after.until, backend):
-                native[after.until].append(other.job_id or "")
+                native[after.until].append(parts(backend.submit, other.job_id)[0])
             else:
                 turn = Turn.LATER
     return Standing(turn=turn, after_succeeded=tuple(native[Until.SUCCEEDED]), after_ended=tuple(native[Until.ENDED]))
@@ -111,13 +111,19 @@ def _is_left_to_scheduler(other: Job, until: Until, backend: Backend) -> bool:
     For any end only where the file says that it is any: some schedulers delete a job that waits for one which they
     removed themselves, or hold it for ever. Never for a job that another cluster knows: a scheduler knows its own.
     """
-    if other.job_id is None or parts(backend.submit, other.job_id)[1] is not None:
+    if other.job_id is None or not _is_where_we_go(parts(backend.submit, other.job_id)[1], backend):
         return False
     if until is Until.ENDED and not backend.submit.ended_is_any_end:
         return False
     if until is Until.SUCCEEDED and other.array is not None:
         return False
     return _VARIABLES[until] in backend.job_variables
+
+
+def _is_where_we_go(place: str | None, backend: Backend) -> bool:
+    """Whether a job that is handed over now will be known by the same cluster (region, server) as one of *place*."""
+    goes_to = backend.submit.goes_to
+    return place is None or (goes_to is not None and goes_to.render(backend.values) == place)
 
 
 def ended_by_order(job: Job, by_name: Mapping[str, Sequence[Job]], backend: Backend) -> Job:

@@ -65,13 +65,15 @@ class SubmitSpec(CommandSpec):
 
     ``environment`` says by name (``SLURM_*``: all that begin so) which variables of the target's environment the
     command does not see (``drop``): those of a job that we are in. ``ended_is_any_end``: the scheduler keeps a job that
-    waits with ``after_ended``, however the other one ends.
+    waits with ``after_ended``, however the other one ends. ``goes_to`` gives the qualifier that its answer will have,
+    if that is known before.
     """
 
     job_id: re.Pattern[str] | JsonRows
     job_id_inside: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     ended_is_any_end: bool = False
+    goes_to: PlainTemplate | None = None
 
     def drops(self, name: str) -> bool:
         """Whether the submit command is run without the variable *name*.
@@ -198,6 +200,7 @@ def submit_from(spec: Mapping[str, Any]) -> SubmitSpec:
         job_id_inside=spec.get("job_id_inside"),
         environment=spec.get("environment", {}),
         ended_is_any_end=spec.get("ended_is_any_end", False),
+        goes_to=PlainTemplate(spec["goes_to"]) if "goes_to" in spec else None,
     )
 
 

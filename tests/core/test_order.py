@@ -93,6 +93,13 @@ def test_a_job_that_another_cluster_may_know_is_waited_for_here() -> None:
     assert turn(slurm, other(state=State.QUEUED, job_id="7")) == (Turn.NOW, ("7",), ())
     assert turn(slurm, other(state=State.QUEUED, job_id="7;far")) == (Turn.LATER, (), ())
     assert turn(slurm, other(state=State.QUEUED, job_id="7;far"), after=ENDED) == (Turn.LATER, (), ())
+    both = shipped("slurm", values={"clusters": "near,far"})
+    assert turn(both, other(state=State.QUEUED, job_id="7;far")) == (Turn.LATER, (), ())
+
+
+def test_a_job_on_the_one_cluster_to_which_all_go_is_left_to_it() -> None:
+    far = shipped("slurm", values={"clusters": "far"})
+    assert turn(far, other(state=State.QUEUED, job_id="7;far")) == (Turn.NOW, ("7",), ())
 
 
 def test_a_job_that_the_scheduler_does_not_have_yet_is_waited_for_here() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +25,7 @@ from tests.live.conftest import slurm_conf
 from tests.live.ways import WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from adapter.core.job import Job
     from tests.live.ways import Way
@@ -330,3 +333,115 @@ def _jobs_in_accounting(jobs: Sequence[Job]) -> list[str]:
         ids = sorted(row.split("|")[0] for row in rows if row.split("|")[1] in tokens)
         time.sleep(0.2)
     return ids
+
+
+# ---- adapter, called from inside a job ---------------------------------------------------------------------------
+
+
+@dataclass
+class Inside:
+    """A job of the user's own in which a shell script runs adapter; what it printed is in ``scheduler.log``."""
+
+    folder: Path
+    environment: dict[str, str]
+    job_id: str = ""
+
+    def submit(self, script: str, *options: str) -> None:
+        """Hand over *script*, in which ``adapter`` and ``$SITE``, a backend file, are known."""
+        site = self.folder / "site.yaml"
+        site.write_text(
+            f"format: 1\nname: site\nextends: slurm\nworkspace: {self.folder}/workspace\n", encoding="utf-8"
+        )
+        state = f"export XDG_STATE_HOME={self.folder}/state XDG_CONFIG_HOME={self.folder}/config SITE={site}"
+        program = f'adapter() {{ {sys.executable} -m adapter "$@"; }}'
+        path = self.folder / "outer.sh"
+        path.write_text(f"#!/bin/bash\n{state}\n{program}\ncd {self.folder}\n{script}\n", encoding="utf-8")
+        self.job_id = self._ask(
+            "sbatch",
+            "--parsable",
+            f"--output={self.folder}/scheduler.log",
+            f"--chdir={Path.cwd()}",
+            *options,
+            str(path),
+        ).strip()
+
+    def _ask(self, *command: str) -> str:
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
+
+    def state(self) -> str:
+        """The state of the outer job (of its element), as Slurm shows it."""
+        return self._ask(
+            "squeue", "--noheader", "--array", "--states=all", "--format=%T", f"--jobs={self.job_id}"
+        ).strip()
+
+    def wait_for(self, name: str, within_s: float = 120) -> str:
+        """Return the text of the file *name* once it is there."""
+        path, end = self.folder / name, time.monotonic() + within_s
+        while not path.exists():
+            assert time.monotonic() < end, (self.folder / "scheduler.log").read_text(encoding="utf-8")
+            time.sleep(0.2)
+        return path.read_text(encoding="utf-8")
+
+    def cancel(self) -> None:
+        """End the outer job."""
+        subprocess.run(["scancel", self.job_id], env=self.environment, check=False)
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Inside]:
+    job = Inside(tmp_path, {**os.environ, "SLURM_CONF": slurm_conf("acct")})
+    yield job
+    job.cancel()
+
+
+LOSES_THE_ANSWER = """\
+#!/bin/sh
+case $* in *--version*) exec /usr/bin/sbatch "$@" ;; esac
+/usr/bin/sbatch "$@" >/dev/null || exit
+echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2
+exit 1
+"""
+KILLS_ITS_INNER_JOB = """
+run=$(adapter run --on "$SITE" -q --detach --ram '50 MiB' -- sleep 600)
+until adapter status "$run" --json | grep -q '"running"'; do sleep 0.5; done
+adapter status "$run" --json >running
+adapter kill -q "$run"
+adapter status "$run" --json >killed.part
+mv killed.part killed
+sleep 600
+"""
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["with its receipt", "whose receipt is lost"])
+def test_an_array_element_kills_the_job_that_it_submitted_and_not_itself(inside: Inside, is_lost: bool) -> None:
+    path = ""
+    if is_lost:
+        (inside.folder / "bin").mkdir()
+        stand_in = inside.folder / "bin" / "sbatch"
+        stand_in.write_text(LOSES_THE_ANSWER, encoding="utf-8")
+        stand_in.chmod(0o755)
+        path = f"PATH={inside.folder}/bin:$PATH"
+    inside.submit(f"{path}\n{KILLS_ITS_INNER_JOB}", "--array=1", "--mem=400M")
+    killed = json.loads(inside.wait_for("killed"))["jobs"][0]
+    assert killed["state"] == "killed"
+    assert killed["job_id"].isdigit()
+    assert killed["job_id"] != inside.job_id
+    time.sleep(2)  # what was cancelled would show by now
+    assert inside.state() == "RUNNING"
+    left = subprocess.run(
+        ["squeue", "--noheader", "--format=%T", f"--jobs={killed['job_id']}"],
+        env=inside.environment, capture_output=True, text=True, check=False,
+    ).stdout.strip()  # fmt: skip
+    assert left == "", "the inner job is still there"
+
+
+def test_a_job_with_srun_runs_where_it_is_submitted_from_an_allocation(inside: Inside) -> None:
+    inside.submit(
+        "adapter run --on \"$SITE\" -q --ram '50 MiB' -- srun --ntasks=1 sh -c"
+        " 'echo $SLURM_MEM_PER_NODE ${SLURM_ARRAY_JOB_ID-none}' >out 2>err\n"
+        "echo $? >code.part\nmv code.part code",
+        "--array=1", "--mem-per-cpu=200M", "--ntasks=2",
+    )  # fmt: skip
+    code = inside.wait_for("code").strip()
+    out, err = ((inside.folder / name).read_text(encoding="utf-8") for name in ("out", "err"))
+    assert (code, out) == ("0", "50 none\n"), err
