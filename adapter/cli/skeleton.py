@@ -39,6 +39,7 @@ submit:
   command: submit-job {{{{ script }}}}        # never quotes around {{{{ }}}}: every value is one quoted word already
   job_id: '^job (?P<job_id>\\d+) accepted$'  # what it answers
   job_id_inside: $JOB_ID                  # the variable that the scheduler sets inside the job
+  environment: {{JOB_ID: drop}}             # the scheduler's variables, which a job called from a job must not inherit
 
 monitor:                                  # many jobs at once
   command: list-jobs {{{{ job_ids | words }}}}

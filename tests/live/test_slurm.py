@@ -335,6 +335,33 @@ def _jobs_in_accounting(jobs: Sequence[Job]) -> list[str]:
     return ids
 
 
+def test_a_site_that_names_its_clusters_asks_and_kills_where_the_job_is(tmp_path: Path) -> None:
+    way = WAYS["acct"]
+    backend = way.backend(tmp_path, values={"clusters": "acct"})
+
+    async def both() -> tuple[list[Job], tuple[dict[str, str], bool]]:
+        journal = Journal.open(tmp_path / "journal.sqlite")
+        async with Executor(backend, transport=way.transport(), journal=journal) as executor, asyncio.timeout(120):
+            run = await executor.submit([task("ends", "exit 3"), task("is killed", "sleep 600")])
+            async for jobs in executor.watch(run):
+                if jobs[0].state.is_final and jobs[1].state is State.RUNNING:
+                    break
+            found = await executor.site.find([job.but(job_id=None) for job in executor.jobs_of(run)])
+            executor.kill(run, 2)
+            return await executor.wait(run), found
+
+    jobs, (found, is_complete) = asyncio.run(both())
+    assert (jobs[0].state, jobs[0].exit_code) == (State.FAILED, 3)
+    assert jobs[1].state is State.KILLED
+    assert all(str(job.job_id).endswith(";acct") for job in jobs)
+    assert (found, is_complete) == ({job.key: job.job_id for job in jobs}, True)
+    left = subprocess.run(
+        ["squeue", "--noheader", "--format=%T", f"--jobs={str(jobs[1].job_id).partition(';')[0]}"],
+        env=way.environment, capture_output=True, text=True, check=False,
+    ).stdout.strip()  # fmt: skip
+    assert left in {"", "COMPLETING"}
+
+
 # ---- adapter, called from inside a job ---------------------------------------------------------------------------
 
 
