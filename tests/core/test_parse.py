@@ -43,7 +43,7 @@ AT = r"^job (?P<job_id>\d+) at "
     ("pattern", "stdout", "stderr", "job_id"),
     [
         pytest.param(SBATCH, "123\n", "", "123", id="alone"),
-        pytest.param(SBATCH, "123;cluster\n", "", "123", id="with-its-cluster"),
+        pytest.param(SBATCH, "123;cluster\n", "", "123;cluster", id="with-its-cluster"),
         pytest.param(SBATCH, "Welcome!\n\n123\nbye\n", "", "123", id="noise-around"),
         pytest.param(SBATCH, "123\n123\n", "", "123", id="the-same-twice"),
         pytest.param(SBATCH, "0012\n", "", "0012", id="a-text-not-a-number"),

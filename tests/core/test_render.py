@@ -154,8 +154,8 @@ def test_options_of_a_command_are_written_where_the_command_says() -> None:
 
 
 def test_many_ids_travel_in_one_command() -> None:
-    values = {"job_ids": ["1", "2_[3-4]"]}
     backend = shipped("slurm")
+    values = {**backend.values, "job_ids": ["1", "2_[3-4]"], "qualifier": None}
     assert render_command(backend.kill, values) == "scancel 1 '2_[3-4]'"
     assert render_command(backend.monitor, values).endswith("--jobs='1,2_[3-4]'")
 

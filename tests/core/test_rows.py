@@ -159,13 +159,18 @@ def test_a_job_id_comes_out_of_json() -> None:
 def test_tokens_come_with_their_page() -> None:
     spec = query_from(TASKS)
     text = '{"tasks": [{"id": "a", "tags": {"token": "t1"}}, {"id": "b"}], "next_page_token": "p2"}'
-    assert parse_tokens(spec, toy(), said(text)) == ({"t1": "a"}, "p2")
+    assert parse_tokens(spec, toy(), said(text)) == ({"t1": ["a"]}, "p2")
+
+
+def test_a_token_has_the_ids_of_all_jobs_that_carry_it() -> None:
+    spec = query_from({"command": "list", "row": r"^(?P<job_id>\d+) (?P<token>\S+)(?: (?P<qualifier>\w+))?$"})
+    assert parse_tokens(spec, toy(), said("1 t1\n2 t1 far\n3 t2\n")) == ({"t1": ["1", "2;far"], "t2": ["3"]}, None)
 
 
 def test_a_find_that_failed_is_no_answer_even_with_rows() -> None:
     spec = query_from({"command": "list", "row": r"^(?P<job_id>\d+) (?P<token>\S+)$"})
     assert parse_tokens(spec, toy(), said("1 t1\n", exit_code=1)) is None
-    assert parse_tokens(spec, toy(), said("1 t1\n")) == ({"t1": "1"}, None)
+    assert parse_tokens(spec, toy(), said("1 t1\n")) == ({"t1": ["1"]}, None)
 
 
 def test_a_signal_without_an_exit_code_is_one_of_128_and_more() -> None:

@@ -53,12 +53,14 @@ TASKS = {
     "no such queue": shell("no such queue", "true", resources=Resources(queue="nosuch")),
 }
 
+REGION = "us-east-1"
+
 
 def backend(folder: Path, **changes: object) -> Backend:
     loaded = load_backend("aws-batch")
     mine = {
         "workspace": str(folder / "workspace"), "defaults": {"queue": "q1", "ram": "64 MiB"}, "result": EXIT_CODES,
-        "limits": {"poll_seconds": [0.5, 1]},
+        "limits": {"poll_seconds": [0.5, 1]}, "values": {"region": REGION},
     }  # fmt: skip
     document = merge(merge(loaded.backend.document, mine), changes)
     return backend_from(document, name="aws-batch", lineage=loaded.backend.lineage)
@@ -114,7 +116,7 @@ def test_a_job_ends_as_it_must(
 
 
 def test_the_scheduler_itself_waits_for_another_job(ended: dict[str, tuple[Job, str]]) -> None:
-    assert ended["after success"][0].after_succeeded == (ended["succeeds"][0].job_id,)
+    assert ended["succeeds"][0].job_id == f"{ended['after success'][0].after_succeeded[0]};{REGION}"
 
 
 def test_words_and_variables_arrive_as_they_were(ended: dict[str, tuple[Job, str]]) -> None:
@@ -139,6 +141,6 @@ def test_like_tasks_are_one_array_and_are_found_by_its_mark(tmp_path: Path) -> N
     jobs, (found, sure) = asyncio.run(asyncio.wait_for(story(), 60))
 
     array = (jobs[0].job_id or "").partition(":")[0]
-    assert [job.job_id for job in jobs] == [f"{array}:0", f"{array}:1", f"{array}:2"]
+    assert [job.job_id for job in jobs] == [f"{array}:{number};{REGION}" for number in range(3)]
     assert [(job.state, job.exit_code) for job in jobs] == [(State.FAILED, 5)] * 3
     assert (found, sure) == ({job.key: job.job_id for job in jobs}, True)
