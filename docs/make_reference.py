@@ -217,6 +217,7 @@ _FILTERS = {
     "concat": ("['out-', name] | concat", "texts put together to one word"),
     "between": ("job_ids | between('--job=') | words", "each of a list with text in front of it (and behind it)"),
     "merge": ("env | merge({'B': '2'}) | flags('--env')", "a map with the entries of another"),
+    "operand": ("queue | operand", "the value, which must not begin with `-`: it stands alone as a word of a command"),
     "refuse": ("'a job has one image here' | refuse", "nothing: the task is refused with these words"),
     "join": ("job_ids | join(',')", "a list as one word with something between"),
     "default": ("gpu | default(0, true)", "another value where it is not set"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from adapter.errors import UnsupportedImage
+from adapter.errors import RenderError, UnsupportedImage
 
 if TYPE_CHECKING:
     from adapter.core.backend import Backend
@@ -37,10 +37,13 @@ def named(backend: Backend, images: Images, task: str) -> list[str]:
 
     Raises:
         UnsupportedImage: it takes none of them.
+        RenderError: the name of one begins with ``-``: engines would take it for an option.
     """
     default = next(iter(backend.images), "")
     asked = [(protocol or default, name) for protocol, name in map(split, choices(images))]
     taken = [backend.images[protocol].render({"name": name}) for protocol, name in asked if protocol in backend.images]
+    if dashed := [name for name in taken if name.startswith("-")]:
+        raise RenderError(f"image {dashed[0]!r} begins with -, and would be taken for an option (task {task!r})")
     if asked and not taken:
         protocols = list(dict.fromkeys(protocol for protocol, _ in asked))
         shown = ", ".join(f"{protocol}://" for protocol in backend.images) or "none"

@@ -125,6 +125,17 @@ def refuse(words_for_a_person: object) -> str:
     raise RenderError(str(words_for_a_person))
 
 
+def operand(value: object) -> object:
+    """Return *value*, which stands alone on a command line and so must not look like an option.
+
+    Raises:
+        RenderError: it begins with ``-``.
+    """
+    if str(value).startswith("-"):
+        raise RenderError(f"{value!r} begins with -, and would be taken for an option")
+    return value
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=_Unset, finalize=quote, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
@@ -132,7 +143,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.globals.clear()
     environment.filters = {name: environment.filters[name] for name in KEPT_FILTERS}
     environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, concat="".join)
-    environment.filters.update(between=between, merge=merged, refuse=refuse)
+    environment.filters.update(between=between, merge=merged, refuse=refuse, operand=operand)
     return environment
 
 
