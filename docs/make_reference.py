@@ -242,6 +242,7 @@ _FILTERS = {
         "script | refusing('%j', '$')",
         "a text that may hold none of these, which a scheduler would read as its own",
     ),
+    "operand": ("queue | operand", "the value, which must not begin with `-`: it stands alone as a word of a command"),
     "refuse": ("'a job has one image here' | refuse", "nothing: the task is refused with these words"),
     "join": ("job_ids | join(',')", "a list as one word with something between"),
     "default": ("gpu | default(0, true)", "another value where it is not set"),

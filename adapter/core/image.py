@@ -56,6 +56,7 @@ def named(backend: Backend, images: Images, task: str) -> list[str]:
     Raises:
         UnsupportedImage: it takes none of them.
         RenderError: a file has a relative path.
+        RenderError: the name of one begins with ``-``: engines would take it for an option.
     """
     default = next(iter(backend.images), "")
     asked = [(protocol or default, name) for protocol, name in map(split, choices(images))]
@@ -63,6 +64,8 @@ def named(backend: Backend, images: Images, task: str) -> list[str]:
         if protocol == "file" and not _WHOLE.match(name):
             raise RenderError(f"image {name} (task {task!r}) is no whole path: a job cannot know from where it is seen")
     taken = [backend.images[protocol].render({"name": name}) for protocol, name in asked if protocol in backend.images]
+    if dashed := [name for name in taken if name.startswith("-")]:
+        raise RenderError(f"image {dashed[0]!r} begins with -, and would be taken for an option (task {task!r})")
     if asked and not taken:
         protocols = list(dict.fromkeys(protocol for protocol, _ in asked))
         shown = ", ".join(f"{protocol}://" for protocol in backend.images) or "none"

@@ -171,7 +171,7 @@ def _named(character: str) -> Iterator[str]:
     point, data = ord(character), character.encode("utf-8", "surrogatepass")
     names = "|".join(sorted(_NAMED.get(character, []), key=len, reverse=True))
     yield rf"&(?:amp;){{0,8}}(?:#0{{0,8}}{point};?|#[xX]0{{0,8}}(?i:{point:x});?{f'|{names}' if names else ''})"
-    for mark in ("%(?:25)*+", "="):
+    for mark in ("%(?:25){0,8}", "="):
         yield "".join(f"{mark}(?i:{byte:02x})" for byte in data)
 
 

@@ -124,7 +124,7 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
     directory = job.directory or f"{workspace}/{job.run}/{job.folder_name}"
     if task.workdir and needs_target(task.workdir):
         raise RenderError(f"workdir {task.workdir!r} of task {task.name!r} is not expanded; write the whole path")
-    work = task.workdir or f"{directory}/work"
+    work = _folder(task.workdir) if task.workdir else f"{directory}/work"
     resources = {name: getattr(task.resources, field) for name, field in RESOURCE_FIELDS.items()}
     mine: dict[str, Any] = {
         **resources,
@@ -194,7 +194,7 @@ def _step_values(backend: Backend, task: Task, step: Step, number: int, values: 
     else:
         line = "".join(f"{key}={quote(value)} " for key, value in step.env.items()) + words(step.words)
         if step.workdir:
-            line = f"({_STAYS}cd {quote(step.workdir)} && {line}{_redirects(step)})"
+            line = f"({_STAYS}cd {quote(_folder(step.workdir))} && {line}{_redirects(step)})"
         else:
             line += _redirects(step)
     return {**mine, "text": Raw(f"{line} || {':' if step.ignore_error else 'return'}")}
@@ -216,8 +216,13 @@ def _launched(launch: LaunchSpec, step: Step, mine: Mapping[str, Any], values: M
         },
     )
     exports = "".join(f"export {key}={quote(value)}; " for key, value in step.env.items())
-    moved = f"cd {quote(step.workdir)} && " if step.workdir and not step.workdir.startswith("/") else ""
+    moved = f"cd {quote(_folder(step.workdir))} && " if step.workdir and not step.workdir.startswith("/") else ""
     return f"({_STAYS}{exports}{moved}{command}{_redirects(step)})"
+
+
+def _folder(path: str) -> str:
+    """Return *path* so that ``cd`` takes it for no option, nor for the folder before (``-``)."""
+    return f"./{path}" if path.startswith("-") else path
 
 
 def _joined(folder: str, path: str) -> str:

@@ -172,6 +172,17 @@ def refusing(value: object, *parts: str) -> object:
     return value
 
 
+def operand(value: object) -> object:
+    """Return *value*, which stands alone on a command line and so must not look like an option.
+
+    Raises:
+        RenderError: it begins with ``-``.
+    """
+    if str(value).startswith("-"):
+        raise RenderError(f"{value!r} begins with -, and would be taken for an option")
+    return value
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=_Unset, finalize=quote, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
@@ -180,6 +191,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.filters = {name: environment.filters[name] for name in KEPT_FILTERS}
     environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, path=target_path)
     environment.filters.update(concat=concat, between=between, merge=merged, refuse=refuse, refusing=refusing)
+    environment.filters.update(operand=operand)
     return environment
 
 

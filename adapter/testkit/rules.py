@@ -23,6 +23,7 @@ FILE_RULES = {
 }
 RULES: dict[str, Rule] = {
     "quoting": rules_render.quoting,
+    "operands": rules_render.operands,
     "shell": rules_render.shell,
     "submit": rules_render.submits,
     "resources": rules_render.resources,

@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.check_advice import unused_values
+from adapter.core.fit import is_possible
 from adapter.core.job_id import parts
 from adapter.core.render import function_text, job_values, render_job
 from adapter.core.rows import JsonRows
 from adapter.core.specs import LogSpec
-from adapter.core.task import RESOURCE_FIELDS, Resources, Step
+from adapter.core.task import RESOURCE_FIELDS, Input, Resources, Step
 from adapter.core.template import Template
 from adapter.errors import RenderError, TaskError, UnsupportedResource
 from adapter.testkit.shelltext import Place, directive_words, places
@@ -25,6 +26,7 @@ from adapter.testkit.subject import (
     asked,
     finding,
     hostile_task,
+    image_for,
     is_shell,
     job_of,
     not_applicable,
@@ -150,6 +152,77 @@ def _hostile_ids(backend: Backend) -> Iterator[str]:
     for stream, log in backend.logs.items():
         if isinstance(log, LogSpec):
             yield from _acted_upon(f"logs.{stream}", about(backend, log, ids, directory), value)
+
+
+_DASHED = "--dashed-value"
+
+
+def operands(subject: Subject) -> Outcome:
+    """A value that begins with - is no option: it is behind --, in --option=value, behind its option, or refused."""
+    problems = [
+        f"a {label} that begins with - would be an option in {where}; write -- before it, or use `| operand`{words}"
+        for words, backend in subject.variants()
+        for label, task in _dashed_tasks(backend)
+        for where in _where_options(backend, task)
+    ]
+    return outcome_of(list(dict.fromkeys(problems)))
+
+
+def _dashed_tasks(backend: Backend) -> Iterator[tuple[str, Task]]:
+    """Yield tasks one value of which begins with -, as far as *backend* takes it."""
+    task = plain_task(backend)
+    yield "name", replace(task, name=_DASHED)
+    for name in ("queue", "account"):
+        if backend.is_supported(name) and not backend.queues:
+            asked_for: dict[str, Any] = {name: _DASHED}
+            yield name, plain_task(backend, Resources(**asked_for))
+    for name in ("stdin", "stdout", "stderr", "workdir"):
+        if is_possible(backend, name):
+            path: dict[str, Any] = {name: _DASHED}
+            yield name, replace(task, **path)
+    if backend.is_supported("image") or "image" in backend.requires:
+        yield "image", replace(task, image=image_for(backend, _DASHED))
+    yield "workdir", replace(task, steps=(replace(task.steps[0], workdir=_DASHED),))
+    if is_possible(backend, "inputs"):
+        yield "input", replace(task, inputs=(Input(to=_DASHED, content=""),))
+
+
+def _where_options(backend: Backend, task: Task) -> Iterator[str]:
+    """Yield where a word of *task*'s texts would be taken for an option."""
+    job = job_of(task)
+    try:
+        rendered = render_job(backend, job, WORKSPACE)
+        values = job_values(backend, job, WORKSPACE)
+    except TaskError:
+        return  # refused
+    written = [
+        _shell_words(each.text.render(values))
+        for each in (*backend.directives, *backend.submit.options)
+        if each.when.holds(values)
+    ]
+    behind = {words[0] for words in written if len(words) == 2 and words[0].startswith("-")} | {"="}
+    texts = {"submit": rendered.submit.splitlines()}
+    if is_shell(backend):
+        prefix = backend.directive_prefix
+        lines = [line for line in rendered.script.splitlines() if not (prefix and line.startswith(prefix))]
+        texts |= {"directives": _directive_lines(backend, rendered.script), "script": lines}
+    for where, lines in texts.items():
+        if any(_is_option(_shell_words(line), behind) for line in lines if _DASHED in line):
+            yield where
+
+
+def _is_option(words: list[str], behind: set[str]) -> bool:
+    return any(
+        word == _DASHED and "--" not in words[:at] and (at == 0 or words[at - 1] not in behind)
+        for at, word in enumerate(words)
+    )
+
+
+def _shell_words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # a quote that ends in another line
+        return line.replace("'", " ").replace('"', " ").split()
 
 
 def shell(subject: Subject) -> Outcome:

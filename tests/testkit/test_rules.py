@@ -94,6 +94,14 @@ BREAKS = [
         },
         id="a raw path in a here-document",
     ),
+    pytest.param(
+        "operands", {"submit": {"command": "toy-submit {{ options }} {{ name }} {{ script }}"}}, id="a bare name"
+    ),
+    pytest.param(
+        "operands",
+        {"submit": {"command": "toy-submit {{ options }} --wait {{ name }} {{ script }}"}},
+        id="a name behind another option",
+    ),
     pytest.param("shell", {"submit": {"options": {"gpu": "--gpu={{ gpu }} ("}}}, id="an open bracket"),
     pytest.param("submit", {"submit": {"command": "toy-submit {{ options }} other"}}, id="another script"),
     pytest.param("resources", {"submit": {"options": {"gpu": "--gpu"}}}, id="the number of gpus is dropped"),
@@ -146,6 +154,18 @@ BREAKS = [
         id="pages that nobody counts",
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param("toy-submit --name={{ name }} {{ script }}", id="in an option"),
+        pytest.param("toy-submit -- {{ name }} {{ script }}", id="behind two dashes"),
+        pytest.param("toy-submit {{ name | operand }} {{ script }}", id="refused"),
+    ],
+)
+def test_a_value_that_cannot_become_an_option_keeps_the_rule(command: str) -> None:
+    assert "operands" not in broken({"submit": {"command": command}}, captures())
 
 
 @pytest.mark.parametrize(("rule", "over"), BREAKS)
