@@ -514,7 +514,8 @@ def errors_moved(document: Document) -> Iterator[Mutation]:
 
 
 def error_words_dropped(document: Document) -> Iterator[Mutation]:
-    for kind, patterns in (document.get("errors") or {}).items():
+    classes = {kind: patterns for kind, patterns in (document.get("errors") or {}).items() if kind != "otherwise"}
+    for kind, patterns in classes.items():
         for index, pattern in enumerate(patterns):
             yield Mutation(
                 "error words dropped", f"errors.{kind}: {pattern!r}", dropped(document, ("errors", kind, index))
