@@ -4,6 +4,7 @@
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := $(CURDIR)/.venv/bin
+BEGAN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-live test-live-kubernetes format clean .venv
@@ -19,7 +20,8 @@ test: .venv/dev ## lint, types, import rules and all tests that need no service
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n auto -m "not live"
+	$(BIN)/pytest -n auto -m "not live" --durations=5
+	@echo "make test took $$(( $$(date +%s) - $(BEGAN) )) s"
 
 test-live: .venv/dev ## install and start real schedulers (root, Debian), then test against them
 	@test "$$(id -u)" = 0 || { echo "ERROR: make test-live starts daemons and must run as root" >&2; exit 1; }

@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 @dataclass
@@ -27,10 +27,12 @@ class Shell:
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *words: str, cwd: Path | None = None, timeout_s: float = TIMEOUT_S
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.argv(words), cwd=cwd or self.folder, env=self.environ, text=True, capture_output=True,
-            stdin=subprocess.DEVNULL, timeout=TIMEOUT_S, check=False,
+            stdin=subprocess.DEVNULL, timeout=timeout_s, check=False,
         )  # fmt: skip
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
@@ -61,6 +63,15 @@ class Shell:
                 os.write(terminal, waiting.pop(0)[1])
         os.close(terminal)
         return shown, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    @property
+    def held(self) -> str:
+        """Shell text for a task that runs until ``release``: no task ends before a slow machine has looked at it."""
+        return f"until [ -e {self.folder}/released ]; do sleep 0.05; done"
+
+    def release(self) -> None:
+        """Let the tasks that are held go on."""
+        (self.folder / "released").touch()
 
     @staticmethod
     def argv(words: Sequence[str]) -> list[str]:

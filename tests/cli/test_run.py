@@ -140,11 +140,12 @@ def test_task_options_are_refused_with_a_task_file(adapter: Shell) -> None:
 
 
 def test_a_detached_run_is_seen_and_waited_for_by_other_processes(adapter: Shell) -> None:
-    done = adapter("submit", "--", "sh", "-c", "sleep 1; echo later; exit 3")
+    done = adapter("submit", "--", "sh", "-c", f"{adapter.held}; echo later; exit 3")
     assert done.returncode == 0
     run = done.stdout.strip()
     seen = json.loads(adapter("status", run, "--json").stdout)
     assert (seen["done"], list(seen["counts"].values())) == (False, [1])
+    adapter.release()
     waited = adapter("wait", run)
     assert (waited.returncode, waited.stdout) == (3, "later\n")
 
@@ -154,10 +155,12 @@ def test_a_detached_run_larger_than_the_machine_is_driven_to_its_end(
 ) -> None:
     backend = "format: 1\nname: narrow\nextends: local\nlimits: {max_tasks: 1}\n"
     (adapter.folder / "narrow.yaml").write_text(backend)
-    (adapter.folder / "tasks.yaml").write_text("tasks: [{command: sleep 0.3}, {command: 'true'}, {command: 'true'}]\n")
+    tasks = f"tasks: [{{command: '{adapter.held}'}}, {{command: 'true'}}, {{command: 'true'}}]\n"
+    (adapter.folder / "tasks.yaml").write_text(tasks)
     done = adapter("submit", "tasks.yaml", "--on", "./narrow.yaml")
     run = done.stdout.strip()
     assert "1 of 3 tasks are handed over; a background process does the rest" in done.stderr
+    adapter.release()
     until(lambda: json.loads(adapter("status", run, "--no-poll", "--json").stdout)["counts"] == {"succeeded": 3})
     log = adapter.folder.parent / "state" / "background" / f"{run}.log"
     assert log.stat().st_mode & 0o777 == 0o600
@@ -165,12 +168,13 @@ def test_a_detached_run_larger_than_the_machine_is_driven_to_its_end(
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_without_a_terminal_detaches_and_jobs_go_on(adapter: Shell, which: signal.Signals) -> None:
-    process = adapter.begin("run", "--", "sh", "-c", "echo begun; sleep 1; echo ended; exit 3")
+    process = adapter.begin("run", "--", "sh", "-c", f"echo begun; {adapter.held}; echo ended; exit 3")
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
     process.send_signal(which)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
+    adapter.release()
     run = said.rsplit(maxsplit=1)[-1]
     assert f"detached; run {run} goes on: adapter wait {run}" in said
     assert adapter("wait", run).returncode == 3
@@ -189,7 +193,7 @@ CTRL_C = b"\x03"
     ],
 )
 def test_ctrl_c_on_a_terminal_asks(adapter: Shell, answer: bytes, code: int, said: str) -> None:
-    words = ["run", "--", "sh", "-c", "echo begun; sleep 2; exit 3"]
+    words = ["run", "--", "sh", "-c", "echo begun; sleep 8; exit 3"]
     shown, exit_code = adapter.on_terminal(words, [(r"begun\r\n", CTRL_C), (r"ontinue\? ", answer)])
     assert exit_code == code, shown
     assert said in shown
@@ -199,13 +203,14 @@ def test_a_terminal_that_goes_away_leaves_the_run_to_others(
     adapter: Shell, until: Callable[[Callable[[], bool]], None]
 ) -> None:
     (adapter.folder / "narrow.yaml").write_text("format: 1\nname: narrow\nextends: local\nlimits: {max_tasks: 1}\n")
-    (adapter.folder / "tasks.yaml").write_text("tasks: [{command: sleep 1}, {command: 'true'}]\n")
+    (adapter.folder / "tasks.yaml").write_text(f"tasks: [{{command: '{adapter.held}'}}, {{command: 'true'}}]\n")
     process = adapter.begin("run", "tasks.yaml", "--on", "./narrow.yaml")
     assert process.stderr is not None
     run = process.stderr.readline().split()[2].rstrip(":")
     process.send_signal(signal.SIGHUP)
     process.stderr.close()
-    process.wait(timeout=30)
+    process.wait(timeout=120)
+    adapter.release()
     until(lambda: json.loads(adapter("status", run, "--no-poll", "--json").stdout)["counts"] == {"succeeded": 2})
 
 
