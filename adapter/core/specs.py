@@ -63,7 +63,7 @@ class CommandSpec:
 class SubmitSpec(CommandSpec):
     """How a job is handed over. ``job_id_inside`` is shell text giving, inside the job, the id that submit answered.
 
-    ``environment`` says by name (``SLURM_*``: all that begin so) which variables of the target's environment the
+    ``environment`` says by name (``ABC_*``: all that begin so) which variables of the target's environment the
     command does not see (``drop``): those of a job that we are in. ``ended_is_any_end``: the scheduler keeps a job that
     waits with ``after_ended``, however the other one ends. ``goes_to`` gives the qualifier that its answer will have,
     if that is known before.

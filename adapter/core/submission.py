@@ -46,7 +46,7 @@ def read_submission(backend: Backend, completed: CompletedCommand) -> Submission
     """Return what *completed*, the whole answer of a submit command, means.
 
     The exit code alone refuses nothing: a submit may take effect and fail afterwards, and there are clients that exit
-    with their error number modulo 256, which looks like a signal: qsub(1B) of PBS and TORQUE, 153 to 255.
+    with their error number modulo 256, which looks like a signal (153 to 255 were seen).
     """
     job_id, problem = None, ""
     try:

@@ -69,7 +69,7 @@ def parse_seconds(text: str | float) -> int:
         part = {name: float(value or 0) for name, value in clock.groupdict().items()}
         seconds = ((part["days"] * 24 + part["hours"]) * 60 + part["minutes"]) * 60 + part["seconds"]
         return _counted(seconds, text, "a length of time")
-    if re.fullmatch(r"\d+(\.\d+)?", stripped):
+    if re.fullmatch(r"\d{1,12}(\.\d+)?", stripped):
         raise ValueError(f"{text!r} has no unit of time; write {stripped}s, {stripped}m or {stripped}h")
     spans = list(_SPAN.finditer(stripped))
     if spans and not _SPAN.sub("", stripped).strip():

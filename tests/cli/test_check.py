@@ -162,7 +162,7 @@ def test_the_table_passes_here_and_leaves_nothing(adapter: Shell) -> None:
     why = {case["name"]: case["why"] for case in told["cases"] if case["verdict"] != "ok"}
     assert why.keys() == NOT_HERE.keys()
     assert [name for name, words in NOT_HERE.items() if words not in why[name]] == []
-    assert (len(told["cases"]), told["counts"]["failed"], told["left_behind"]) == (33, 0, [])
+    assert (len(told["cases"]), told["counts"]["failed"], told["left_behind"]) == (35, 0, [])
     assert list((Path(adapter.environ["HOME"]) / ".adapter").iterdir()) == []
     assert not Path(adapter.environ["ADAPTER_STATE"]).exists()
     assert "under way" in done.stderr

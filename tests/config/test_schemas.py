@@ -147,11 +147,14 @@ WHOLE: dict[str, Any] = {
     "limits": {"max_tasks": 1, "submit_per_minute": 1, "submit_batch": 1, "poll_seconds": [1, 2], "capacity": CAPS,
                "arrays": True},
     "queues": [{"name": "q", "when": "gpu", "max": CAPS, "over": "clamp"}], "prologue": ["true"],
-    "directives": {"prefix": "#X", "options": {"cpu": "{{ cpu }}"}, "escape": "\\"}, "script": "true",
-    "launch": {"setup": "true", "command": "run", "options": {}, "stop": "true"}, "images": {"docker": "{{ name }}"},
-    "submit": {"command": "put", "options": {}, "timeout": "1m", "job_id": r"(?P<job_id>\d+)", "job_id_inside": "$I"},
+    "directives": {"prefix": "#X", "options": {"cpu": "{{ cpu }}"}, "quote": "backslash"}, "script": "true",
+    "shell": "bash -l", "pass_env": {"a": ["A_*"]},
+    "launch": {"program": "p", "setup": "true", "command": "run", "options": {}, "stop": "true"},
+    "images": {"docker": "{{ name }}"},
+    "submit": {"command": "put", "options": {}, "timeout": "1m", "job_id": r"(?P<job_id>\d+)", "job_id_inside": "$I",
+               "environment": {"A_*": "drop"}, "ended_is_any_end": True, "goes_to": "x"},
     "monitor": {**QUERY, **CODES, "record": "^J", "fields": {"job_id": "x", "state": "y"},
-                "absent": {"gone_after": "1m"}, "requeues": True},
+                "absent": {"gone_after": "1m"}, "requeues": True, "success_needs_exit_file": True},
     "result": {**QUERY, **CODES, "row": ROW},
     "find": {"command": "look", "options": {}, "timeout": "1m", "row": r"(?P<job_id>\d+) (?P<token>\S+)"},
     "watch": {"command": "follow", "row": ROW},
@@ -159,7 +162,7 @@ WHOLE: dict[str, Any] = {
     "kill": {"command": "end", "options": {}, "timeout": "1m", "max_ids": 5,
              "escalate": {"after": "1m", "command": "end", "options": {}, "timeout": "1m"}},
     "logs": {"stdout": {"command": "say", "options": {}, "timeout": "1m", "json": "a"}, "together": True},
-    "errors": {name: ["x"] for name in ERROR_CLASSES},
+    "errors": {**{name: ["x"] for name in ERROR_CLASSES}, "otherwise": {name: ["x"] for name in ERROR_CLASSES}},
     "version": {"command": "v", "pattern": "(?P<version>.*)"}, "when": [{"version": "< 2", "use": {}}],
 }  # fmt: skip
 OTHERS: dict[str, Any] = {  # the other ways to write the same places
@@ -207,9 +210,10 @@ def test_every_key_of_a_part_that_others_read_is_named_by_them(part: str, folder
 @pytest.mark.parametrize("section", ["monitor", "result", "find", "watch", "submit"])
 def test_every_thing_that_an_answer_may_tell_is_used(section: str) -> None:
     named = set(read_schema_keys()[section]["properties"]["json"]["properties"]) - {"rows", "next"}
-    whole = (ROOT / "adapter" / "core" / "parse.py").read_text()
+    whole = "".join((ROOT / "adapter" / "core" / name).read_text() for name in ("parse.py", "job_id.py"))
     used = {name for name in named if f'"{name}"' in whole}
-    assert named == (used & {"job_id", "token"} if section == "find" else used)
+    of_a_look = {"job_id", "qualifier", "token"}
+    assert named == (used & of_a_look if section == "find" else used)
 
 
 def test_every_key_of_a_configuration_is_a_setting() -> None:

@@ -31,7 +31,7 @@ def test_an_image_that_looks_like_an_option_is_refused(backend: str, image: str)
 @pytest.mark.parametrize("folder", ["-", "-P", "--help"])
 def test_a_folder_that_looks_like_an_option_is_a_folder(folder: str) -> None:
     assert f"cd ./{folder} " in script("local", replace(TASK, workdir=folder))
-    assert f"(cd ./{folder} && true)" in script("local", replace(TASK, steps=(Step(argv=("true",), workdir=folder),)))
+    assert f"cd ./{folder} && true)" in script("local", replace(TASK, steps=(Step(argv=("true",), workdir=folder),)))
 
 
 def test_an_operand_may_not_begin_with_a_dash() -> None:

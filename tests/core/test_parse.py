@@ -435,14 +435,14 @@ def test_a_look_for_a_job_that_is_not_whole_is_no_answer(answer: CompletedComman
     ("answer", "found"),
     [
         pytest.param(said(""), {}, id="nothing"),
-        pytest.param(said("7|(null)|\n8||\n"), {"(null)": "7"}, id="jobs-of-others"),
-        pytest.param(said(f"7|x|\n8|{MINE}|\n"), {"x": "7", MINE: "8"}, id="ours"),
-        pytest.param(said("*** soup today ***\n7|x|\n"), {"x": "7"}, id="noise-beside-rows"),
-        pytest.param(said("7|adapter-training|\n"), {"adapter-training": "7"}, id="a-name-like-ours"),
-        pytest.param(said("7|x|\n", "an odd thing happened\n"), {"x": "7"}, id="rows-and-words-on-standard-error"),
+        pytest.param(said("7|(null)|\n8||\n"), {"(null)": ["7"]}, id="jobs-of-others"),
+        pytest.param(said(f"7|x|\n8|{MINE}|\n"), {"x": ["7"], MINE: ["8"]}, id="ours"),
+        pytest.param(said("*** soup today ***\n7|x|\n"), {"x": ["7"]}, id="noise-beside-rows"),
+        pytest.param(said("7|adapter-training|\n"), {"adapter-training": ["7"]}, id="a-name-like-ours"),
+        pytest.param(said("7|x|\n", "an odd thing happened\n"), {"x": ["7"]}, id="rows-and-words-on-standard-error"),
     ],
 )
-def test_a_look_for_a_job_finds_what_is_there(answer: CompletedCommand, found: dict[str, str]) -> None:
+def test_a_look_for_a_job_finds_what_is_there(answer: CompletedCommand, found: dict[str, list[str]]) -> None:
     backend = shipped("slurm")
     assert backend.find
     assert parse_tokens(backend.find, backend, answer, wanted=[MINE]) == (found, None)

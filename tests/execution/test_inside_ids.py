@@ -104,7 +104,7 @@ def test_an_earlier_try_that_lives_after_all_is_followed_once_the_scheduler_conf
     def find(command: str) -> str:
         token = next((job["token"] for job in scheduler.jobs.values()), None)
         if token and not both:
-            both.append(scheduler.make("/first", "r", 1).strip())
+            both.append(scheduler.make(scheduler.jobs["100"]["directory"], "r", 1).strip())
         return f"{both[0]}|{token}|\n100|{token}|\n" if token else ""
 
     scheduler.paths = {1: WELL}
@@ -121,7 +121,7 @@ def test_while_the_scheduler_cannot_say_which_try_runs_no_end_is_believed(journa
             return answers.pop(0)
         token = scheduler.jobs["100"]["token"]
         if "101" not in scheduler.jobs:
-            scheduler.make("/first", "r", 7)
+            scheduler.make(scheduler.jobs["100"]["directory"], "r", 7)
             scheduler.paths = {7: WELL}
         return f"101|{token}|\n100|{token}|\n"
 

@@ -50,7 +50,7 @@ def answer(backend: Backend, spec: QuerySpec, programs: dict[str, str], folder: 
     for name, text in programs.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         (folder / name).chmod(0o755)
-    about = {"job_ids": ["7"], "job_id": "7", "run": "c7kq2m9xdt", "tokens": [TOKEN], "next": None}
+    about = {"job_ids": ["7"], "job_id": "7", "run": "c7kq2m9xdt", "tokens": [TOKEN], "next": None, "qualifier": None}
     places = {"workspace": str(folder), "job_directory": str(folder)}
     command = render_command(spec, {**backend.values, **about, **places})
     functions = [function_text(key, body.render(backend.values)) for key, body in backend.functions.items()]
@@ -68,7 +68,7 @@ def all_say(name: str, text: str) -> dict[str, str]:
     return dict.fromkeys(needs, f"cat <<'END'\n{text}END")
 
 
-def looked(name: str, programs: dict[str, str], folder: Path) -> tuple[dict[str, str], str | None] | None:
+def looked(name: str, programs: dict[str, str], folder: Path) -> tuple[dict[str, list[str]], str | None] | None:
     backend = backend_of(name)
     assert backend.find is not None
     return parse_tokens(backend.find, backend, answer(backend, backend.find, programs, folder), wanted=[TOKEN])
@@ -114,7 +114,7 @@ def test_pbs_is_asked_without_the_history_that_a_server_does_not_keep(tmp_path: 
 
 
 def test_pbs_finds_a_job_on_a_server_without_a_history(tmp_path: Path) -> None:
-    assert looked("pbs", {"qselect": HISTORY_OFF + "echo 7.vm"}, tmp_path) == ({TOKEN: "7.vm"}, None)
+    assert looked("pbs", {"qselect": HISTORY_OFF + "echo 7.vm"}, tmp_path) == ({TOKEN: ["7.vm"]}, None)
 
 
 @pytest.mark.parametrize("name", ["pbs", "torque"])
@@ -139,7 +139,7 @@ XML = """<?xml version='1.0'?>
 
 def test_grid_engine_s_xml_is_read(tmp_path: Path) -> None:
     programs = all_say("sge", XML.format(token=TOKEN))
-    assert looked("sge", programs, tmp_path) == ({TOKEN: "12"}, None)
+    assert looked("sge", programs, tmp_path) == ({TOKEN: ["12"]}, None)
     assert polled("sge", programs, tmp_path, "12") == ["running"]
 
 

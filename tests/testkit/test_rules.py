@@ -188,7 +188,7 @@ CLUSTERED: dict[str, Any] = {
         "options": {"qualifier": "-M {{ qualifier }}"},
         "escalate": {"after": "10s", "command": "toy-kill --hard {{ job_id }} {{ qualifier or '' }}"},
     },
-    "find": {"row": r"^(?P<job_id>\d+) (?P<token>adapter-\S+)(?: (?P<qualifier>\w+))?$"},
+    "find": {"row": r"^(?P<job_id>\d+) (?P<token>\S+)(?: (?P<qualifier>\w+))?$"},
 }
 FAR = """
     about: A job is accepted by another cluster
