@@ -119,8 +119,9 @@ def said_to_succeed(seed: Seed, job_id: str) -> bool:
 def read_find(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     assert seed.backend.find is not None
     found = parse_tokens(seed.backend.find, seed.backend, answer)
-    for job_id in found[0].values() if found else ():
-        assert_is_an_id(job_id)
+    for job_ids in found[0].values() if found else ():
+        for job_id in job_ids:
+            assert_is_an_id(job_id)
 
 
 def read_kill(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
