@@ -12,12 +12,6 @@ import pytest
 
 from tests.examples.conftest import EXAMPLES, User
 
-SCRIPTS = sorted(
-    path
-    for path in EXAMPLES.rglob("*")
-    if path.is_file() and (path.suffix == ".sh" or path.read_bytes().startswith(b"#!/bin/sh"))
-)
-
 
 def test_the_demonstration_goes_as_described(user: User) -> None:
     told = user.does(EXAMPLES / "01-demo/run.sh")
@@ -125,13 +119,6 @@ def test_python_code_without_asyncio(user: User) -> None:
 @pytest.mark.parametrize("name", ["embed.py", "embed_blocking.py"])
 def test_the_python_examples_are_short(name: str) -> None:
     assert len((EXAMPLES / "04-python" / name).read_text().splitlines()) < 30
-
-
-def test_scripts_are_clean() -> None:
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
-    command = ["shellcheck", "-x", "-P", "SCRIPTDIR", *SCRIPTS]
-    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == ""
 
 
 def test_every_file_is_valid_but_the_broken_one(user: User) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -13,13 +15,9 @@ BUILT = (".whl", ".tar", ".gz", ".zip", ".so", ".pyc", ".sif", ".deb", ".exe")
 
 
 def test_no_built_file_is_tracked() -> None:
-    if not (ROOT / ".git").exists():
-        pytest.skip("this is no git checkout")
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
-    assert "pyproject.toml" in tracked
-    assert [name for name in tracked if name.endswith(BUILT)] == []
+    tracked = tracked_files()
+    assert ROOT / "pyproject.toml" in tracked
+    assert [path for path in tracked if path.name.endswith(BUILT)] == []
 
 
 def test_every_pattern_of_the_source_distribution_is_anchored() -> None:
@@ -27,3 +25,26 @@ def test_every_pattern_of_the_source_distribution_is_anchored() -> None:
     patterns = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert [pattern for pattern in patterns if not pattern.startswith("/")] == []
     assert [pattern for pattern in patterns if not (ROOT / pattern.lstrip("/")).exists()] == []
+
+
+def test_shellcheck_finds_nothing_in_any_shell_script() -> None:
+    scripts = [path for path in tracked_files() if re.match(rb"#!\S*(?:/| )(?:ba)?sh\b", first_bytes(path))]
+    assert ROOT / "tests/live/services/up" in scripts
+    shellcheck = Path(sysconfig.get_path("scripts")) / "shellcheck"
+    done = subprocess.run(
+        [shellcheck, "-x", "-P", "SCRIPTDIR", "--severity=warning", *scripts],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def tracked_files() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(60)

@@ -39,9 +39,9 @@ main() {
 # --- the build ------------------------------------------------------------------------------------------------------
 
 build() {
-    local program missing=0
-    for program in "${programs[@]}"; do [[ -x $bin/$program ]] || missing=1; done
-    ((missing)) || return 0
+    local program lacks=0
+    for program in "${programs[@]}"; do [[ -x $bin/$program ]] || lacks=1; done
+    ((lacks)) || return 0
     mkdir -p "$built/source/lists/partial" "$bin"
     cd "$built/source"
     # The machine's own Debian archive, asked for sources; nothing of the machine's settings changes.
