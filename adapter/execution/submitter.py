@@ -77,7 +77,7 @@ class Submitter:
             groups = self._grouped([placed(job, book.site.workspace).but(submit_began=True) for job in admitted.jobs])
             batch = [job for group in groups for job in group]
             book.record(*batch)  # the intent and its slot, before anything leaves this process
-        self.is_full, self.is_kept_out = not batch, admitted.by_others and not batch
+        self.is_full, self.is_kept_out = not batch, admitted.by_others
         await book.note(admitted.why)
         await book.notify()
         if not batch:
@@ -251,6 +251,8 @@ class Submitter:
     async def _refused(self, job: Job, result: SubmissionResult, words: str) -> None:
         """The scheduler surely does not have *job*: act as the class of its words says."""
         book, now = self._book, self._book.clock.now()
+        if result.kind is not None:
+            self._one_by_one = None
         match result.kind:
             case "limit":
                 if not await self._halved(job):
@@ -297,7 +299,7 @@ class Submitter:
         if count < len(REPEAT_AFTER_S) and alike not in self._hopeless:
             wait_s = REPEAT_AFTER_S[count]
             self._repeats[job.key], self._paused[job.key] = (count + 1, alike), now + wait_s
-            await self._again(job)
+            await self._again(job, why)
             text = f"{why}; trying again in {wait_s:.0f} s, time {count + 1} of {len(REPEAT_AFTER_S)}"
             await self._tell_once(why, text, wait_s, job)
             return
@@ -356,12 +358,16 @@ class Submitter:
             self._told[alike] = now + for_s
             await self._book.tell("submit_waits", text, job)
 
-    async def _again(self, job: Job) -> None:
+    async def _again(self, job: Job, wait_reason: str = "") -> None:
         """Submit *job* anew: a try of its own, because this one has its answer. A kill that was asked for wins."""
         self._uncertain.settled(job)
         asked_at = self._book.jobs[job.key].kill_requested_at
         again = job.but(
-            submit_try=job.submit_try + 1, submit_began=False, array=None, wait_reason="", kill_requested_at=asked_at
+            submit_try=job.submit_try + 1,
+            submit_began=False,
+            array=None,
+            wait_reason=wait_reason,
+            kill_requested_at=asked_at,
         )
         await self._book.update(again)
 

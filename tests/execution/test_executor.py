@@ -122,6 +122,19 @@ def test_a_server_that_is_away_for_a_minute_fails_nothing_though_no_pattern_know
     assert len(scheduler.jobs) == 1
 
 
+def test_a_job_whose_submit_is_repeated_says_why_it_waits(journal: Journal) -> None:
+    seen: list[str] = []
+
+    async def look(executor: Executor, run: str) -> None:
+        def is_paused(jobs: list[Job]) -> bool:
+            return bool(jobs[0].wait_reason) and not jobs[0].submit_began
+
+        seen.append((await until(executor, run, is_paused))[0].wait_reason)
+
+    play(Slurm(refusals={1: [said("", "an odd thing\n", 1)]}), journal, tasks(), during=look)
+    assert seen == ["the scheduler refused it: an odd thing"]
+
+
 def took_effect(answer: Any) -> Any:
     """A submit that takes effect and is answered as if it had not."""
 
