@@ -216,7 +216,7 @@ class Site:
             job_id = which_id(self.backend.submit, job, probe, known, is_listed=spec is not None)
             if job_id is not None:
                 look.ids[job.key] = job_id
-            elif probe.job_id is not None:
+            elif job.key in probes:  # it wrote there, whether or not it knows its id
                 look.began[job.key] = probe
         return look
 
