@@ -189,7 +189,7 @@ class Poller:
             due = [
                 job for job in there
                 if job.kill_sent_at is not None and job.kill_escalated_at is None
-                and now - job.kill_sent_at >= spec.escalate_after_s and self._may_try(job, now, harder=True)
+                and not 0 <= now - job.kill_sent_at < spec.escalate_after_s and self._may_try(job, now, harder=True)
             ]  # fmt: skip
             await self._send(due, now, harder=True)
 

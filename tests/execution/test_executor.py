@@ -892,6 +892,14 @@ def test_submits_of_other_processes_count_for_the_rate(journal: Journal) -> None
     assert scheduler.submitted[0][0] - START >= 50
 
 
+def test_submits_written_before_the_clock_was_set_back_do_not_count_for_the_rate(journal: Journal) -> None:
+    journal.add_submit("slurm", 10, START + 3600)
+    scheduler = Slurm()
+    story = play(scheduler, journal, tasks(2), backend=slurm(limits={"submit_per_minute": 5}))
+    assert ends(story.jobs) == [DONE] * 2
+    assert scheduler.clock.now() - START < 60
+
+
 def test_jobs_that_run_at_once_fit_the_capacity_and_a_big_one_is_not_starved_by_small_ones(journal: Journal) -> None:
     scheduler = Slurm()
     sizes = [1, 4, 1, 1, 1, 1]
