@@ -112,7 +112,7 @@ class UncertainSubmits:
     async def _look(self, jobs: Sequence[Job], now: float) -> Looked:
         seen = await self._book.site.look(jobs)
         if not seen.complete and self._book.backend.find is not None:
-            await self._tell_no_answer(len(jobs))
+            await self._tell_no_answer(len(jobs), seen.said)
         looked = Looked()
         for job in jobs:
             if (job_id := seen.ids.get(job.key)) is not None:
@@ -136,6 +136,6 @@ class UncertainSubmits:
         elif now - one.since >= patience_s and (not one.may_repeat or self._book.backend.find is None):
             looked.unknown.append((job, one))
 
-    async def _tell_no_answer(self, count: int) -> None:
+    async def _tell_no_answer(self, count: int, said: str) -> None:
         text = f"the scheduler gave no good answer about {count} uncertain submits; they are looked for again"
-        await self._book.tell_rarely("find_failed", text)
+        await self._book.tell_rarely("find_failed", f"{text}{said and f'; it said: {said}'}", at_once=1)
