@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -142,9 +143,9 @@ class Site:
             self._path = f"PATH={quote(self.workspace + '/.programs')}:$PATH; export PATH"
         if len(commands) > 1 and self.backend.version_pattern and answers[1].completed:
             said = answers[1].completed
-            if said.exit_code == 0 and classify(self.backend, said) is None:
-                self._remember([*said.stdout.splitlines(), *said.stderr.splitlines()])
             if match := self.backend.version_pattern.search(said.stdout + said.stderr):
+                if said.exit_code == 0 and classify(self.backend, said) is None:
+                    self._remember([*said.stdout.splitlines(), *said.stderr.splitlines()])
                 self.backend = for_version(self.backend, match["version"])
 
     def _refuse_workspace(self) -> None:
@@ -315,13 +316,15 @@ class Site:
     ) -> bool:
         """Whether one of the lines *beside* the rows of *answer* may be the row of *job*, or why there is none.
 
-        A line that names the job may be its row, cut or in a form that nobody expected. Other lines matter only where
-        there are no rows at all: noise aside, and unless the scheduler says in its own words that something is gone.
+        A line that names the job may be its row, cut or in a form that nobody expected; beside good rows it has to
+        begin with the job's id, as they do. Other lines matter only where there are no rows at all: noise aside, and
+        unless the scheduler says in its own words that something is gone.
         """
-        own = self._bare(job)
-        if any(names(line, own) and (likeness(line), own) not in self._noise_about for line in beside):
+        own, none_shown = self._bare(job), answer is None or not answer.observations
+        naming = [line for line in beside if names(line if none_shown else _beginning(line), own)]
+        if any((likeness(line), own) not in self._noise_about for line in naming):
             return True
-        if answer is None or answer.observations or completed is None or classify(self.backend, completed) == "gone":
+        if not none_shown or completed is None or classify(self.backend, completed) == "gone":
             return False
         return any(not is_noise(line, self._noise) for line in beside)
 
@@ -534,6 +537,11 @@ def _page(
         return None, False
     answer = parse_query(spec, backend, completed, [parts(backend.submit, job.job_id)[0] for job in jobs])
     return answer, not is_no_answer(spec, backend, completed)
+
+
+def _beginning(line: str) -> str:
+    """Return the first word of *line*, up to what may stand between columns."""
+    return re.split(r"[\s|,:;!]", line.strip(), maxsplit=1)[0]
 
 
 def _no_answer(command: str) -> CompletedCommand:
