@@ -78,6 +78,16 @@ def storable(text: str) -> str:
     return _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def likeness(words: str) -> str:
+    """Return *words* without what differs from job to job: paths, tokens, and numbers.
+
+    >>> likeness("cannot read /w/0001-a/script of job 17"), likeness("cannot read /w/0002-b/script of job 18")
+    ('cannot read * of job 0', 'cannot read * of job 0')
+    """
+    plain = re.sub(r"\S*(?:/|adapter-)\S*", "*", words)
+    return re.sub(r"\d+", "0", plain).strip()
+
+
 def decoder() -> json.JSONDecoder:
     """Return a decoder of JSON; a number too long for one stays text, and one that is none (``NaN``) is null."""
     return json.JSONDecoder(parse_int=_json_whole, parse_float=_json_float, parse_constant=lambda _: None)

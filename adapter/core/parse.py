@@ -130,6 +130,11 @@ def words_beside(spec: QuerySpec, backend: Backend, answer: Answer, completed: C
     return (*answer.unreadable, *_unexplained(backend, completed.stderr))
 
 
+def is_noise(line: str, noise: Collection[str]) -> bool:
+    """Whether the like of *line* is in *noise*, and it does not hold a mark of ours."""
+    return checked.likeness(line) in noise and OUR_MARK not in line
+
+
 def _unexplained(backend: Backend, stderr: str) -> list[str]:
     """Return the lines of *stderr* that do not say that something is gone."""
     lines = [line for line in stderr.splitlines() if line.strip()]
@@ -184,23 +189,29 @@ def parse_tokens(
     A token has several ids where a job was submitted more than once. A job that is not found is submitted again, so an
     answer has to be whole. It is none from a command that failed, even with rows; with words of a class that distrusts
     them; with nothing but words that nobody can read; and where a row may be among what cannot be read, or the token
-    of one of those *wanted* is cut. *noise* are lines that were seen beside good rows before.
+    of one of those *wanted* is cut, or stands in no row. *noise* are likenesses of lines that say nothing: they were
+    seen beside good answers before.
     """
     read = spec.grammar.read(completed.stdout) if spec.grammar else None
     if read is None or is_no_answer(spec, backend, completed):
         return None
     if completed.exit_code != 0 and classify(backend, completed) != "gone":
         return None
-    unreadable = [line for line in read.unreadable if line not in noise]
+    unreadable = [line for line in read.unreadable if not is_noise(line, noise)]
     if not read.rows:
-        said_nothing = not completed.stdout.strip()
-        unreadable += [line for line in _unexplained(backend, completed.stderr) if said_nothing and line not in noise]
-        if unreadable:
+        beside = [] if completed.stdout.strip() else _unexplained(backend, completed.stderr)
+        if unreadable or not all(is_noise(line, noise) for line in beside):
             return None
     if any(OUR_MARK in line for line in unreadable) or _breaks_off(spec, completed.stdout):
         return None
     found = _ids_by_token(read.rows, wanted)
-    return None if found is None else (found, read.next)
+    if found is None or any(_stands_in(token, completed.stdout) for token in wanted if token not in found):
+        return None
+    return found, read.next
+
+
+def _stands_in(token: str, text: str) -> bool:
+    return re.search(rf"{re.escape(token)}(?!\d)", text) is not None
 
 
 def _ids_by_token(rows: Iterable[Row], wanted: Collection[str]) -> dict[str, list[str]] | None:

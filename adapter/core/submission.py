@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapter.core.parse import classify, parse_job_id
-from adapter.errors import OutputError
+from adapter.errors import AmbiguousJobId, OutputError
 
 if TYPE_CHECKING:
     from adapter.core.backend import Backend
@@ -22,14 +21,15 @@ class SubmissionResult:
 
     ``accepted``: it exited with 0 and printed one clear job id. ``refused``: a class of words says that the scheduler
     did not take the job, and no id was printed. Neither: it is not known whether the scheduler has the job.
-    ``job_id`` is the id that was printed, ``None`` if there was none, or two. ``kind`` is the class of its words
-    (``transient``, ...), ``None`` for words that no class knows. ``problem`` says what cannot be read.
+    ``job_id`` is the id that was printed, ``None`` if there was none, or two (``is_ambiguous``). ``kind`` is the class
+    of its words (``transient``, ...), ``None`` for words that no class knows. ``problem`` says what cannot be read.
     """
 
     job_id: str | None
     kind: str | None
     exit_code: int
     problem: str = ""
+    is_ambiguous: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -39,7 +39,12 @@ class SubmissionResult:
     @property
     def refused(self) -> bool:
         """Whether the scheduler surely does not have the job."""
-        return self.exit_code != 0 and self.job_id is None and self.kind in _DECIDING
+        return self.exit_code != 0 and not self.names_a_job and self.kind in _DECIDING
+
+    @property
+    def names_a_job(self) -> bool:
+        """Whether a job id was printed, whatever else was said: the submit may have taken effect."""
+        return self.job_id is not None or self.is_ambiguous
 
 
 def read_submission(backend: Backend, completed: CompletedCommand) -> SubmissionResult:
@@ -48,20 +53,12 @@ def read_submission(backend: Backend, completed: CompletedCommand) -> Submission
     The exit code alone refuses nothing: a submit may take effect and fail afterwards, and there are clients that exit
     with their error number modulo 256, which looks like a signal (153 to 255 were seen).
     """
-    job_id, problem = None, ""
+    job_id, problem, is_ambiguous = None, "", False
     try:
         job_id = parse_job_id(backend.submit.job_id, completed)
     except OutputError as error:
-        problem = str(error)
+        problem, is_ambiguous = str(error), isinstance(error, AmbiguousJobId)
     kind = classify(backend, completed)
-    return SubmissionResult(job_id=job_id, kind=kind, exit_code=completed.exit_code, problem=problem)
-
-
-def likeness(words: str) -> str:
-    """Return *words* without what differs from job to job: paths, tokens, and numbers.
-
-    >>> likeness("cannot read /w/0001-a/script of job 17"), likeness("cannot read /w/0002-b/script of job 18")
-    ('cannot read * of job 0', 'cannot read * of job 0')
-    """
-    plain = re.sub(r"\S*(?:/|adapter-)\S*", "*", words)
-    return re.sub(r"\d+", "0", plain).strip()
+    return SubmissionResult(
+        job_id=job_id, kind=kind, exit_code=completed.exit_code, problem=problem, is_ambiguous=is_ambiguous
+    )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.core.checked import likeness
 from adapter.core.state import Reason
 from adapter.execution.owner import this_process
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from adapter.execution.site import Site
 
 
+TOLD_AT_ONCE, MOST_TOLD = 5, 1000
 REQUEUED = "the scheduler put it back into the queue after it had run; it begins anew"
 
 
@@ -48,6 +50,7 @@ class Book:
         self.owner = this_process()
         self._on_event = on_event
         self._unsaved: dict[str, Job] | None = None
+        self._told: dict[tuple[str, str], tuple[int, float]] = {}  # how often the like was told, and when last
 
     @property
     def backend(self) -> Backend:
@@ -124,6 +127,20 @@ class Book:
         now = self.clock.now()
         self.journal.add_event(now, what, text, job)
         self._hear(Event(now, what, text, job))
+
+    async def tell_rarely(self, what: str, text: str, job: Job | None = None) -> None:
+        """Tell *text*; after a few times the like of it only after pauses that grow: a night's outage is no flood."""
+        now, alike = self.clock.now(), (what, likeness(text))
+        times, last = self._told.get(alike, (0, now))
+        pause_s = 0.0 if times < TOLD_AT_ONCE else min(60.0 * 2 ** (times - TOLD_AT_ONCE), 3600.0)
+        if now - last < pause_s:
+            return
+        if now - last > 2 * 3600:  # it was quiet about this meanwhile
+            times = 0
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._told[alike] = times + 1, now
+        await self.tell(what, text, job)
 
     async def notify(self) -> None:
         """Wake whoever waits for a change."""

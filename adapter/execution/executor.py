@@ -312,7 +312,7 @@ class Executor:
         except TransportError as error:
             self.is_down = True
             wait_s = next(self._waits)
-            await self._book.tell("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
+            await self._book.tell_rarely("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
             if not self._prepared and (wait_s > 30 or not isinstance(error, ConnectError | OutcomeUnknown)):
                 raise
             return wait_s

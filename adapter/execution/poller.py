@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from adapter.core.checked import likeness
 from adapter.core.job_id import parts
 from adapter.core.lifecycle import Evidence, Patience, advance, has_left
 from adapter.core.order import ended_by_order, named_jobs
@@ -83,9 +84,8 @@ class Poller:
         self._asked_at, self._answered = now, poll.problem is None
         await self._report(poll)
         changed = await self._apply(jobs, poll, now)
-        if poll.problem is not None:
+        if poll.problem is not None and not any(evidence.answered for evidence in poll.evidence.values()):
             self._interval_s = next(self._waits)
-            await self._complain(poll.problem)
         elif changed or any(job.left_since for job in book.mine() if not job.state.is_final):
             self._interval_s, self._waits = limits.poll_min_s, backoff()
         else:
@@ -93,6 +93,8 @@ class Poller:
                 min(max(self._interval_s, limits.poll_min_s) * _SLOWER, limits.poll_max_s),
                 backoff(),
             )
+        if poll.problem is not None:
+            await self._complain(poll.problem)
         self._next_at = now + self._interval_s
         return self._interval_s
 
@@ -152,15 +154,16 @@ class Poller:
                 )
 
     async def _say_once(self, what: str, text: str) -> None:
-        if text not in self._said and len(self._said) < 100:
-            self._said.add(text)
+        alike = likeness(text)
+        if alike not in self._said and len(self._said) < 100:
+            self._said.add(alike)
             await self._book.tell(what, text)
 
     async def _complain(self, problem: CompletedCommand) -> None:
         error = monitor_error(problem)
         if classify(self._book.backend, problem) == "auth":
             raise AuthenticationError(f"backend {self._book.backend.name} does not accept us: {problem.words}")
-        await self._book.tell(
+        await self._book.tell_rarely(
             "monitor_failed", f"{error}; no job is judged by that; trying again in {self._interval_s:.0f} s"
         )
 

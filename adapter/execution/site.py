@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from adapter.core import checked
 from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
+from adapter.core.checked import likeness
 from adapter.core.frame import began, frame, unframe
 from adapter.core.job import Job
 from adapter.core.job_id import id_values, parts
@@ -18,15 +19,17 @@ from adapter.core.parse import (
     Observation,
     classify,
     is_no_answer,
+    is_noise,
     names,
     parse_query,
     parse_tokens,
     words_beside,
 )
-from adapter.core.receipt import Probe, probe_step, read_probe, receipt_step, submit_step, which_id
+from adapter.core.receipt import Probe, probe_step, read_probe, read_receipt, receipt_step, submit_step, which_id
 from adapter.core.redact import redactor
 from adapter.core.render import function_text, placed, render_command, render_job
 from adapter.core.rows import json_text
+from adapter.core.submission import read_submission
 from adapter.core.task import Step, Task
 from adapter.core.template import quote, target_path
 from adapter.core.watching import read_watch, watch_script
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from adapter.transports.base import Download, Transport, Upload
 
 MOST_PAGES = 1000
+MOST_NOISE = 1000
 NO_EXIT_CODE = -1  # of a command that was not answered
 WATCH_S = 60.0
 SUBMITS_BEGIN_WITHIN_S = 30.0  # for a batch of a hundred or fewer; a larger one has as much for each of its jobs
@@ -101,7 +105,8 @@ class Site:
         self.capacity: dict[str, float] = {}
         self._path = ""
         self._result_is_off = False
-        self._noise: set[str] = set()
+        self._noise: set[str] = set()  # likenesses of lines that were seen beside good answers
+        self._noise_about: set[tuple[str, str]] = set()  # the same with the id of a job that was shown beside them
 
     async def prepare(self) -> None:
         """Make the workspace on the target and learn what has to be known of it; one ``run``.
@@ -136,6 +141,8 @@ class Site:
             self._path = f"PATH={quote(self.workspace + '/.programs')}:$PATH; export PATH"
         if len(commands) > 1 and self.backend.version_pattern and answers[1].completed:
             said = answers[1].completed
+            if said.exit_code == 0 and classify(self.backend, said) is None:
+                self._remember([*said.stdout.splitlines(), *said.stderr.splitlines()])
             if match := self.backend.version_pattern.search(said.stdout + said.stderr):
                 self.backend = for_version(self.backend, match["version"])
 
@@ -165,7 +172,12 @@ class Site:
         steps = [self._submit_step(group, end) for group in groups]
         begin_within_s = SUBMITS_BEGIN_WITHIN_S * max(1, len(groups) / 100)
         timeout_s = begin_within_s + self.backend.submit.timeout_s
-        return await self._run(steps, timeout_s=timeout_s, begin_within_s=begin_within_s)
+        answers = await self._run(steps, timeout_s=timeout_s, begin_within_s=begin_within_s)
+        for answer in answers:
+            receipt, own = read_receipt(answer.completed) if answer.completed else (None, None)
+            if receipt and own and receipt.exit_code == 0 and read_submission(self.backend, own).accepted:
+                self._remember([*own.stdout.splitlines(), *own.stderr.splitlines()])
+        return answers
 
     def _submit_step(self, group: Sequence[Job], end: str) -> str:
         first = group[0]
@@ -247,11 +259,11 @@ class Site:
         for chunk, step in zip(chunks, answers, strict=False):
             answer, trusted = await self._read(spec, chunk, step.completed)
             trusted = trusted and answer is not None
-            doubtful = self._doubtful_lines(answer, step.completed) if answer and step.completed else ()
+            beside = self._learn_noise(chunk, answer, step.completed) if answer and step.completed else ()
             for job in chunk:
                 seen = answer.observations.get(self._bare(job)) if answer else None
                 report = probes[job.key].report if job.key in probes else None
-                absent = trusted and (report is not None or not self._may_be_there(job, doubtful, step.completed))
+                absent = trusted and (report is not None or not self._may_be_there(job, answer, beside, step.completed))
                 evidence[job.key] = Evidence(answered=seen is not None or absent, observation=seen, report=report)
             if not trusted or not all(evidence[job.key].answered for job in chunk):
                 problem = step.completed or _no_answer(commands[0])
@@ -279,26 +291,36 @@ class Site:
             trusted = trusted and page_trusted
         return answer, False
 
-    def _doubtful_lines(self, answer: Answer, completed: CompletedCommand) -> tuple[str, ...]:
-        """Return what stands in *answer* instead of rows, if it was never seen beside any.
+    def _learn_noise(self, jobs: Sequence[Job], answer: Answer, completed: CompletedCommand) -> tuple[str, ...]:
+        """Return what stands beside the rows of *answer*, and keep in mind what is said whatever they show.
 
-        It may be the rows of jobs, written in a form that nobody expected, or why there are none; the rest is noise.
+        That is what stands beside rows, and what names a job beside the row of that job.
         """
         said = words_beside(self.backend.monitor, self.backend, answer, completed)
         if answer.observations:
-            self._noise.update(said)
-            return ()
-        return tuple(line for line in said if line not in self._noise)
+            self._remember(said)
+        shown = [job_id for job_id in map(self._bare, jobs) if job_id in answer.observations] if said else ()
+        self._noise_about.update((likeness(line), job_id) for line in said for job_id in shown if names(line, job_id))
+        return said
 
-    def _may_be_there(self, job: Job, doubtful: Sequence[str], completed: CompletedCommand | None) -> bool:
-        """Whether one of the *doubtful* lines may be the row of *job*.
+    def _remember(self, lines: Sequence[str]) -> None:
+        if len(self._noise) < MOST_NOISE:
+            self._noise.update(map(likeness, lines))
 
-        A scheduler that says in its own words that something is gone printed its usual lines around that; what does
-        not name the job is not its row then.
+    def _may_be_there(
+        self, job: Job, answer: Answer | None, beside: Sequence[str], completed: CompletedCommand | None
+    ) -> bool:
+        """Whether one of the lines *beside* the rows of *answer* may be the row of *job*, or why there is none.
+
+        A line that names the job may be its row, cut or in a form that nobody expected. Other lines matter only where
+        there are no rows at all: noise aside, and unless the scheduler says in its own words that something is gone.
         """
-        if not doubtful or completed is None or classify(self.backend, completed) != "gone":
-            return bool(doubtful)
-        return any(names(line, self._bare(job)) for line in doubtful)
+        own = self._bare(job)
+        if any(names(line, own) and (likeness(line), own) not in self._noise_about for line in beside):
+            return True
+        if answer is None or answer.observations or completed is None or classify(self.backend, completed) == "gone":
+            return False
+        return any(not is_noise(line, self._noise) for line in beside)
 
     def _bare(self, job: Job) -> str:
         """Return the id of *job* as commands take it and rows show it."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.core.array import as_array, element_id, grouped
+from adapter.core.checked import likeness
 from adapter.core.lifecycle import ended_unseen
 from adapter.core.order import Turn, named_jobs, standing
 from adapter.core.receipt import Handover, read_receipt
 from adapter.core.render import job_values, placed
 from adapter.core.state import Reason, State
-from adapter.core.submission import likeness, read_submission
+from adapter.core.submission import read_submission
 from adapter.errors import AuthenticationError, ConnectError, TransportError
 from adapter.execution.admission import Admission
 from adapter.execution.clock import backoff
@@ -327,6 +328,8 @@ class Submitter:
             result = read_submission(self._book.backend, completed) if completed else None
             if completed is None or result is None or result.exit_code == 0 or result.kind is not None:
                 return
+            if result.names_a_job:
+                return
             words.add(likeness(completed.words))
         if len(groups) > 1 and len(words) == 1 and completed is not None:
             self._one_by_one = words.pop()
@@ -339,7 +342,7 @@ class Submitter:
         if now >= self._not_before:
             wait_s = next(self._waits)
             self._not_before = now + wait_s
-            await self._book.tell("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
+            await self._book.tell_rarely("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
             await self._book.note(why)
 
     async def _unwritable_directory(self, job: Job, completed: CompletedCommand) -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 LOOK_TWICE_S = 5.0  # between two looks for a job that may exist: schedulers show a new job late
 BUSY_S = 60.0  # how long another process may be in the middle of a submit before the job is looked for
-TELL_AGAIN_S = 60.0
 
 
 @dataclass(slots=True)
@@ -60,7 +59,6 @@ class UncertainSubmits:
         """There is none yet."""
         self._book = book
         self._all: dict[str, Uncertain] = {}
-        self._told_at: float | None = None
 
     @property
     def any_left(self) -> bool:
@@ -114,7 +112,7 @@ class UncertainSubmits:
     async def _look(self, jobs: Sequence[Job], now: float) -> Looked:
         seen = await self._book.site.look(jobs)
         if not seen.complete and self._book.backend.find is not None:
-            await self._tell_no_answer(len(jobs), now)
+            await self._tell_no_answer(len(jobs))
         looked = Looked()
         for job in jobs:
             if (job_id := seen.ids.get(job.key)) is not None:
@@ -137,8 +135,6 @@ class UncertainSubmits:
         elif now - one.since >= patience_s and (not one.may_repeat or not has_find):
             looked.unknown.append((job, one))
 
-    async def _tell_no_answer(self, count: int, now: float) -> None:
-        if self._told_at is None or now - self._told_at >= TELL_AGAIN_S:
-            self._told_at = now
-            text = f"the scheduler gave no good answer about {count} uncertain submits; they are looked for again"
-            await self._book.tell("find_failed", text)
+    async def _tell_no_answer(self, count: int) -> None:
+        text = f"the scheduler gave no good answer about {count} uncertain submits; they are looked for again"
+        await self._book.tell_rarely("find_failed", text)

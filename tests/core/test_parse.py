@@ -448,6 +448,15 @@ def test_a_look_for_a_job_finds_what_is_there(answer: CompletedCommand, found: d
     assert parse_tokens(backend.find, backend, answer, wanted=[MINE]) == (found, None)
 
 
+def test_a_token_that_stands_in_no_row_is_no_sign_of_absence() -> None:
+    backend = shipped("pjm")
+    assert backend.find
+    record = " JOB ID                   : 7\n JOB NAME                 : other\n"
+    for damaged in (f" JOB ID     \n JOB NAME    : {MINE}\n\n{record}", f"{record}\n JOB ID : 8\n JO? NAME : {MINE}\n"):
+        assert parse_tokens(backend.find, backend, said(damaged), wanted=[MINE]) is None
+    assert parse_tokens(backend.find, backend, said(record), wanted=[MINE]) == ({"other": ["7"]}, None)
+
+
 def test_lines_that_were_seen_beside_good_rows_do_not_spoil_an_empty_look() -> None:
     backend = shipped("slurm")
     assert backend.find

@@ -154,6 +154,7 @@ FAULTS = [
     pytest.param(said("", "", 137), id="killed"),
     pytest.param(said("", "sbatch: error: Batch job submission failed: Socket timed out\n", 1), id="transient"),
     pytest.param(said(PRINTED, "sbatch: error: invalid partition specified: x\n", 1), id="prints-its-id-and-refuses"),
+    pytest.param(said("100\n7\n", "invalid partition specified: x\n", 1), id="prints-two-ids-and-refuses"),
 ]
 
 
@@ -166,6 +167,19 @@ def test_a_submit_that_took_effect_and_failed_is_found_and_neither_refused_nor_r
     assert ends(story.jobs) == [DONE]
     assert story.jobs[0].job_id == "100"
     assert len(scheduler.submitted) == 1
+
+
+def test_submits_that_print_their_ids_and_fail_alike_are_not_called_refused(journal: Journal) -> None:
+    scheduler = Slurm()
+
+    def submit(stage: Slurm, directory: str, run: str, index: int) -> Any:
+        return said(stage.make(directory, run, index), "the hook of the site failed\n", 1)
+
+    scheduler.refusals = {index: [submit] for index in range(1, 5)}
+    story = play(scheduler, journal, tasks(4))
+    assert ends(story.jobs) == [DONE] * 4
+    assert len(scheduler.submitted) == 4
+    assert story.said("submit_waits") == []
 
 
 def test_an_id_that_was_printed_is_believed_where_nobody_can_look(journal: Journal) -> None:
@@ -557,7 +571,7 @@ def test_a_line_that_names_the_job_is_not_taken_as_its_absence(journal: Journal)
     odd = said("100.server : RUNNING : 0\n", "slurm_load_jobs error: Invalid job id specified\n", 1)
     story = play(Slurm(monitor=[odd] * 30), journal, tasks(1))
     assert ends(story.jobs) == [DONE]
-    assert len(story.said("monitor_failed")) == 30
+    assert 5 <= len(story.said("monitor_failed")) < 30
 
 
 def test_garbage_around_the_monitor_s_rows_disturbs_no_job_and_is_told_once_if_a_row_is_missing(
@@ -601,7 +615,7 @@ def test_a_monitor_that_times_out_ten_times_judges_nobody(journal: Journal) -> N
     scheduler = Slurm(monitor=[TIMED_OUT] * 10)
     story = play(scheduler, journal, tasks(2))
     assert ends(story.jobs) == [DONE] * 2
-    assert len(story.said("monitor_failed")) == 10
+    assert 5 <= len(story.said("monitor_failed")) < 10  # the like is told again after longer and longer pauses
     assert scheduler.clock.now() - START > 60  # longer than a vanished job's grace
     states = [event.what for event in story.events if event.job and event.job.index == 1]
     assert states == ["queued", "running", "succeeded"]

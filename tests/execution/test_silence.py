@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from adapter.core.state import State
@@ -70,3 +75,78 @@ def test_a_look_that_nobody_can_read_is_no_reason_to_hand_a_job_over_again(
     story = play(scheduler, journal, tasks(1))
     assert [job.state for job in story.jobs] == [State.SUCCEEDED]
     assert len(scheduler.submitted) == 1
+
+
+def chatty(scheduler: Slurm, before: str, after: str, *, on: tuple[str, ...]) -> None:
+    """Let the commands that begin so say more than their answer; ``@`` is another number each time."""
+    answers, count = list(scheduler.transport.rules), itertools.count(11)
+    for start in on:
+        answer: Any = next(found for pattern, found in answers if re.search(pattern, start))
+
+        def say(command: str, answer: Any = answer) -> CompletedCommand:
+            own = answer(command) if callable(answer) else answer
+            own = said(own) if isinstance(own, str) else own
+            number = str(next(count))
+            stdout, stderr = before.replace("@", number) + own.stdout, own.stderr + after.replace("@", number)
+            return said(stdout, stderr, own.exit_code)
+
+        scheduler.transport.rules.insert(0, (f"^{start}", say))
+
+
+EVERYWHERE = ("sbatch --version", "squeue --me", "squeue --noheader")
+BANNERS = [
+    pytest.param("", "bash: warning: setlocale: LC_ALL: cannot change locale (de_DE)\n", id="locale"),
+    pytest.param("Welcome, it is 12:@\n", "", id="another-each-time"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), BANNERS)
+def test_what_every_command_says_is_no_reason_to_look_for_a_job_for_ever(
+    journal: Journal, before: str, after: str
+) -> None:
+    scheduler = Slurm(refusals={1: [said("", "the hook of the site failed\n", 1)]})
+    chatty(scheduler, before, after, on=EVERYWHERE)
+    story = play(scheduler, journal, tasks(1))
+    assert [job.state for job in story.jobs] == [State.SUCCEEDED]
+    assert len(scheduler.submitted) == 2
+
+
+@pytest.mark.parametrize(("before", "after"), BANNERS)
+def test_what_every_command_says_is_no_row_of_a_job_that_is_gone_and_is_told_once(
+    journal: Journal, before: str, after: str
+) -> None:
+    scheduler = Slurm(path=[None])
+    chatty(scheduler, before, after, on=EVERYWHERE)
+    story = play(scheduler, journal, tasks(1))
+    assert [job.state for job in story.jobs] == [State.LOST]
+    assert len(story.said("unreadable_line")) <= 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda row: row[:7], id="a-cut-row"),
+        pytest.param(lambda row: "  ".join(row.split("|")), id="another-form"),
+    ],
+)
+def test_a_row_that_nobody_can_read_is_not_the_absence_of_its_job_beside_good_rows(
+    journal: Journal, spoil: Callable[[str], str]
+) -> None:
+    scheduler = Slurm(path=["RUNNING|0|None"] * 100 + ["COMPLETED|0|None"])
+    squeue = scheduler.squeue
+
+    def spoilt(command: str) -> Any:
+        rows = squeue(command)
+        assert isinstance(rows, str)
+        return "".join(f"{spoil(row) if row.startswith('101|') else row}\n" for row in rows.splitlines())
+
+    scheduler.transport.rules.insert(0, ("^squeue --noheader", spoilt))
+    story = play(scheduler, journal, tasks(2))
+    assert [job.state for job in story.jobs] == [State.SUCCEEDED] * 2
+    assert len(story.said("unreadable_line")) == 2  # running, and completed
+
+
+def test_an_outage_of_hours_is_told_now_and_then(journal: Journal) -> None:
+    story = play(Slurm(monitor=[said("", "what a day\n", 1)] * 300), journal, tasks(1))
+    assert [job.state for job in story.jobs] == [State.SUCCEEDED]
+    assert 5 <= len(story.said("monitor_failed")) <= 15
