@@ -76,7 +76,8 @@ async def kill_second_early(context: Context, jobs: list[Job]) -> bool:
     if first.state in {State.WAITING, State.QUEUED, State.HELD}:
         return False
     # Where the first was never seen running (a busy machine), it may have ended: the second is killed all the same.
-    if first.state is State.RUNNING and third.job_id is None and time.time() - (first.started_at or 0) < _HANDED_OVER_WITHIN_S:
+    runs_for_s = time.time() - (first.started_at or 0)
+    if first.state is State.RUNNING and third.job_id is None and runs_for_s < _HANDED_OVER_WITHIN_S:
         return False
     context.executor.kill(second.run, second.index)
     return True
