@@ -156,19 +156,21 @@ def test_a_name_does_not_begin_the_comment_of_the_script(name: str) -> None:
 
 def test_grid_engine_reads_no_directives_in_the_script() -> None:
     """A quote in a #$ line is lost and a # ends it (seen), so every option stands on the command line."""
-    task = task_from({"command": "true", "resources": {"queue": "it's \"#1\""}, "native": {"sge": ["-A=a'b"]}})
+    task = task_from({"command": "true", "resources": {"queue": 'it\'s "#1"'}, "native": {"sge": ["-A=a'b"]}})
     rendered = render_job(shipped("sge"), job_of(task, "/scratch/it's #1"), "/scratch/it's #1")
     words = shlex.split(rendered.submit)
     assert words[:4] == ["qsub", "-terse", "-C", ""]
-    assert {"it's \"#1\"", "-A=a'b", "/scratch/it's #1/k7f3q9z2wx/0001-task/scheduler.log"} <= set(words)
+    assert {'it\'s "#1"', "-A=a'b", "/scratch/it's #1/k7f3q9z2wx/0001-task/scheduler.log"} <= set(words)
     assert "#$" not in rendered.script
 
 
 def test_flux_reads_no_directives_in_the_script() -> None:
-    """RFC 36: `flux batch` takes `flux:` behind any letters that are no word, in any line of the file that it is given."""
+    """RFC 36: `flux batch` takes `flux:` behind any letters that are no word, in any line of its file."""
     task = task_from({"command": "true", "resources": {"nodes": 2}})
     job = job_of(task, "/scratch/it's")
-    words = shlex.split(render_job(shipped("flux"), job, "/scratch/it's").submit.partition("$(")[2].partition(") ||")[0])
+    words = shlex.split(
+        render_job(shipped("flux"), job, "/scratch/it's").submit.partition("$(")[2].partition(") ||")[0]
+    )
     assert words[-3:] == [f"--cwd={job.directory}", "--wrap", "exec ./script"]
 
 
