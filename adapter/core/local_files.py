@@ -6,6 +6,7 @@ Paths are compared by a function that the caller hands in: it says which paths a
 from __future__ import annotations
 
 import posixpath
+import stat
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import replace
@@ -173,6 +174,21 @@ def missing_input(path: str, makers: Sequence[Maker]) -> str | None:
         return None
     hint = f", {after_hint([maker.task for maker in makers])}" if makers else ""
     return f"no input file {path}{hint}"
+
+
+_SPECIAL = {
+    stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def special_kind(mode: int) -> str | None:
+    """Return what a file of this *mode* is, ``None`` for a file or a folder: reading from others may never end."""
+    return _SPECIAL.get(stat.S_IFMT(mode))
+
+
+def special_input(kind: str) -> str:
+    """Return why what is *kind* cannot be sent."""
+    return f"it is {kind}, and only files and folders can be an input"
 
 
 def after_hint(makers: Sequence[str]) -> str:

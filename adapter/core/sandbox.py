@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import MethodType, BuiltinMethodType
+from types import BuiltinMethodType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -22,7 +22,7 @@ from adapter.errors import RenderError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-MOST_WORK = 50_000_000
+MOST_WORK = 20_000_000
 _MOST_BITS = 4096  # of a number
 _LEFT: ContextVar[list[int]] = ContextVar("left")
 
@@ -31,9 +31,9 @@ _REFUSED = (
 )  # fmt: skip
 _METHODS = frozenset(
     [
-        "count", "endswith", "find", "get", "index", "isalnum", "isalpha", "isdigit", "items", "keys", "lower", "lstrip",
-        "partition", "removeprefix", "removesuffix", "rfind", "rindex", "rpartition", "rsplit", "rstrip", "split",
-        "splitlines", "startswith", "strip", "title", "upper", "values",
+        "count", "endswith", "find", "get", "index", "isalnum", "isalpha", "isdigit", "items", "keys", "lower",
+        "lstrip", "partition", "removeprefix", "removesuffix", "rfind", "rindex", "rpartition", "rsplit", "rstrip",
+        "split", "splitlines", "startswith", "strip", "title", "upper", "values",
     ]
 )  # fmt: skip
 _AS_FILTERS = frozenset(["join", "replace"])
@@ -104,7 +104,7 @@ class _Counting(NodeTransformer):
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 (Jinja's name for it)
         self.generic_visit(node)
-        parts = nodes.List(node.nodes, "load", lineno=node.lineno)
+        parts = nodes.List(node.nodes, lineno=node.lineno)
         return nodes.Filter(parts, "_text", [], [], None, None, lineno=node.lineno)
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
@@ -114,6 +114,27 @@ class _Counting(NodeTransformer):
         text = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
         node.iter = nodes.Filter(node.iter, "_rounds", [nodes.Const(text)], [], None, None, lineno=node.lineno)
         return node
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (RecursionError, MemoryError, SyntaxError, OverflowError, ValueError) as error:  # a number of 5,000 digits
+        raise jinja2.TemplateSyntaxError(f"it cannot be read: {error}", 1) from error
+
+
+_SYNTAX = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701 (only parses: nothing is rendered)
+
+
+def plain_tree(text: str) -> nodes.Template:
+    """Return the tree of the template *text*, as it was written.
+
+    Raises:
+        jinja2.TemplateSyntaxError: it is no template.
+    """
+    with _readable():
+        return _SYNTAX.parse(text)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -138,26 +159,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters.update(_rounds=_rounds, _text=_text)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        try:
+        with _readable():
             tree = super()._parse(source, name, filename)
-        except (RecursionError, MemoryError, ValueError) as error:  # ValueError: a number of thousands of digits
-            raise jinja2.TemplateSyntaxError(f"it cannot be read: {error}", 1) from error
         for node in tree.find_all(_REFUSED):
             kind = type(node).__name__.lower().removesuffix("block")
             raise jinja2.TemplateSyntaxError(f"`{kind}` is not used here", node.lineno)
         return _Counting().visit(tree)  # type: ignore[no-any-return]
 
     def _generate(self, *arguments: Any, **named: Any) -> str:
-        try:
+        with _readable():
             return super()._generate(*arguments, **named)
-        except (RecursionError, MemoryError, OverflowError) as error:
-            raise jinja2.TemplateSyntaxError(f"it cannot be read: {error}", 1) from error
 
     def _compile(self, source: str, filename: str) -> Any:
-        try:
+        with _readable():
             return super()._compile(source, filename)
-        except (RecursionError, MemoryError, SyntaxError, OverflowError) as error:
-            raise jinja2.TemplateSyntaxError(f"it cannot be read: {error}", 1) from error
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
         """Return what *operator* makes of both, if that is not too large."""

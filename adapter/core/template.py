@@ -42,7 +42,7 @@ KEPT_FILTERS = frozenset(
 )
 
 
-# Some schedulers read directives anywhere in a script. Inside single quotes, two more change nothing but the line's head.
+# Some schedulers read directives anywhere in a script. Two more quotes change nothing of a value but the line's head.
 _LOOKS_LIKE_A_DIRECTIVE = re.compile(r"(?m)(?<=\n)(?=[^\S\n]*#)")
 _HALF = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 

@@ -559,7 +559,7 @@ def submits(subject: Subject) -> Outcome:
     for words, backend in subject.variants():
         job = job_of(plain_task(backend))
         rendered = render_job(backend, job, WORKSPACE)
-        beside = job.directory in rendered.submit and "./script" in rendered.submit
+        beside = (job.directory or "") in rendered.submit and "./script" in rendered.submit
         if not beside and f"{job.directory}/script" not in rendered.submit:
             problems.append(f"submit does not name the job's script{words}")
     return outcome_of(problems)

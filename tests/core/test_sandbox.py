@@ -12,15 +12,16 @@ import pytest
 from adapter.core.template import Condition, Expression, PlainTemplate, Template
 from adapter.errors import RenderError
 
+END = "{% endfor %}"
 LONG = "[" + "1," * 2000 + "]"
 BOMBS = {
-    "power": "{{ 9**9**9 }}",
+    "power": "{{ 9**(9**9) }}",
     "power-of-a-negative": "{{ (-9)**(9**9) }}",
     "product": "{{ 'a' * 10000000000 }}",
     "product-turned": "{{ 10000000000 * ['a'] }}",
     "products": "{% set x = 'a' * 9999 %}{{ x * 9999999 }}",
-    "nested-loops": f"{{% for a in {LONG} %}}{{% for b in {LONG} %}}{{% for c in {LONG} %}}{{% endfor %}}{{% endfor %}}{{% endfor %}}",
-    "loops-over-a-value": "{% for a in inputs %}{% for b in inputs %}{% for c in inputs %}{% endfor %}{% endfor %}{% endfor %}",
+    "nested-loops": f"{{% for a in {LONG} %}}{{% for b in {LONG} %}}{{% for c in {LONG} %}}" + END * 3,
+    "loops-over-a-value": "{% for a in inputs %}{% for b in inputs %}{% for c in inputs %}" + END * 3,
     "text-in-a-loop": f"{{% for a in {LONG} %}}" + "x" * 100_000 + "{% endfor %}",
     "constant-in-a-loop": f"{{% for a in {LONG} %}}{{{{ '{'x' * 100_000}' }}}}{{% endfor %}}",
     "doubled": "{% set x = 'aaaaaaaa' %}" + "{% set x = x ~ x %}" * 50 + "{{ x }}",
@@ -53,12 +54,12 @@ def little_memory() -> Iterator[None]:
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
 def test_a_template_that_would_take_for_ever_is_refused(text: str, kind: type[Template]) -> None:
     began = monotonic()
-    with pytest.raises(RenderError, match="more than a template may|too large|cannot be called|is not used here"):
+    with pytest.raises(RenderError, match=r"more than a template may|too large|cannot be called|is not used here"):
         kind(text).render({"inputs": ["a"] * 2000})
     assert monotonic() - began < 20
 
 
-@pytest.mark.parametrize("text", ["9**9**9", "'a' * 10000000000", "'{:>9999999999}'.format(1)"])
+@pytest.mark.parametrize("text", ["9**(9**9)", "'a' * 10000000000", "'{:>9999999999}'.format(1)"])
 def test_an_expression_that_would_take_for_ever_is_refused(text: str) -> None:
     with pytest.raises(RenderError):
         Expression(text).value({})

@@ -165,7 +165,7 @@ def test_grid_engine_reads_no_directives_in_the_script() -> None:
 
 
 def test_flux_reads_no_directives_in_the_script() -> None:
-    """RFC 36: `flux batch` takes `flux:` behind any letters that are no word, in any line of the file that it is given."""
+    """RFC 36: `flux batch` takes `flux:` behind any letters that are no word, in any line of its file."""
     task = task_from({"command": "true", "resources": {"nodes": 2}})
     job = job_of(task, "/scratch/it's")
     words = shlex.split(
