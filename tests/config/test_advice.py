@@ -68,6 +68,10 @@ def test_a_host_with_a_user_is_refused_with_the_two_keys(host: str, advice: str,
 @pytest.mark.parametrize(
     ("text", "warnings"),
     [
+        pytest.param("command: echo {{ name }}\noutputs: [{path: 'x*', to: '{{ index }}'}, '{{name}}.txt']\n", [
+            "tasks.yaml:1:10: {{ name }} stays as it is here: it is filled in only in `to` of outputs",
+            "tasks.yaml:2:10: {{name}} stays as it is here: it is filled in only in `to` of outputs",
+        ], id="a-name-that-is-not-filled-in"),
         pytest.param("command: ./run.sh --fast\n", [
             "tasks.yaml:1:10: ./run.sh lies here and is not sent to the job: add it to `inputs`",
         ], id="shell"),
