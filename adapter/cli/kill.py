@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from adapter.execution.book import Event
     from adapter.execution.journal import Journal, RunRecord
 
+READ_S = 1.0
+_TOLD = frozenset({"kill_failed", "kill_waits", "site_down", "find_failed", "monitor_failed", "submit_waits"})
+
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="RUN|RUN.INDEX...", shell_complete=complete_run)
@@ -48,6 +51,8 @@ async def _kill_all(journal: Journal, asked: Collection[tuple[RunRecord, set[int
 
 async def _kill(journal: Journal, record: RunRecord, indexes: set[int], *, quiet: bool) -> None:
     """Ask, and go on with the run (or watch who does) until the jobs have ended."""
+    import asyncio
+
     from adapter.cli.open import backend_of, open_executor
 
     def say(text: str) -> None:
@@ -61,22 +66,53 @@ async def _kill(journal: Journal, record: RunRecord, indexes: set[int], *, quiet
             say(f"{job.key} had ended: {job.verdict}")
     if not alive:
         return
-    async with open_executor(backend_of(record), journal, _tell) as executor:
+    tell = _Teller()
+    async with open_executor(backend_of(record), journal, tell.on_event) as executor:
+        tell.read(journal, record.id)  # what was said before we asked
         executor.adopt(record.id)
         for index in [None] if alive == {job.index for job in jobs} else sorted(alive):
             executor.kill(record.id, index)
-        async for now in executor.watch(record.id):
-            for job in now:
-                if job.index in alive and job.state.is_final:
-                    alive.discard(job.index)
-                    say(f"{job.key} {job.verdict}")
-            if not alive:
-                return
+        reader = asyncio.create_task(tell.follow(journal, record.id))
+        try:
+            async for now in executor.watch(record.id):
+                for job in now:
+                    if job.index in alive and job.state.is_final:
+                        alive.discard(job.index)
+                        say(f"{job.key} {job.verdict}")
+                if not alive:
+                    return
+        finally:
+            reader.cancel()
 
 
-def _tell(event: Event) -> None:
-    """Say that a kill was refused, or that nobody can be asked."""
-    from adapter.cli.text import printable
+class _Teller:
+    """Says why a kill takes time, also where another process drives the run and writes it into the journal."""
 
-    if event.what in {"kill_failed", "site_down"}:
-        click.echo(f"adapter: {printable(event.text)}", err=True)
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, str]] = set()
+
+    def on_event(self, event: Event) -> None:
+        """Say that a kill was refused, or that nobody can be asked."""
+        self._tell(event.what, event.text)
+
+    async def follow(self, journal: Journal, run: str) -> None:
+        """Say what is written down about *run* from now on."""
+        import asyncio
+
+        while True:
+            await asyncio.sleep(READ_S)
+            for what, text in self.read(journal, run):
+                self._tell(what, text, is_new=True)
+
+    def read(self, journal: Journal, run: str) -> list[tuple[str, str]]:
+        """Return what was written down about *run* since it was last read."""
+        written = [(what, text) for _, _, what, text in journal.events(run) if (what, text) not in self._seen]
+        self._seen.update(written)
+        return written
+
+    def _tell(self, what: str, text: str, *, is_new: bool = False) -> None:
+        from adapter.cli.text import printable
+
+        if what in _TOLD and (is_new or (what, text) not in self._seen):
+            self._seen.add((what, text))
+            click.echo(f"adapter: {printable(text)}", err=True)

@@ -90,5 +90,6 @@ class Admission:
         rate = self._book.backend.limits.submit_per_minute
         if rate is None:
             return None
-        sent = self._book.journal.submits_since(self._book.backend.name, now - max(60.0, 60.0 / rate))
+        since = now - max(60.0, 60.0 / rate)
+        sent = self._book.journal.submits_between(self._book.backend.name, since, now)
         return max(0, max(1, int(rate)) - sent)

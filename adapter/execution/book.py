@@ -128,11 +128,11 @@ class Book:
         self.journal.add_event(now, what, text, job)
         self._hear(Event(now, what, text, job))
 
-    async def tell_rarely(self, what: str, text: str, job: Job | None = None) -> None:
-        """Tell *text*; after a few times the like of it only after pauses that grow: a night's outage is no flood."""
+    async def tell_rarely(self, what: str, text: str, *, at_once: int = TOLD_AT_ONCE) -> None:
+        """Tell *text*; after *at_once* times the like of it only after pauses that grow: an outage is no flood."""
         now, alike = self.clock.now(), (what, likeness(text))
         times, last = self._told.get(alike, (0, now))
-        pause_s = 0.0 if times < TOLD_AT_ONCE else min(60.0 * 2 ** (times - TOLD_AT_ONCE), 3600.0)
+        pause_s = 0.0 if times < at_once else min(60.0 * 2 ** (times - at_once), 3600.0)
         if now - last < pause_s:
             return
         if now - last > 2 * 3600:  # it was quiet about this meanwhile
@@ -140,7 +140,7 @@ class Book:
         if len(self._told) >= MOST_TOLD:
             self._told.clear()
         self._told[alike] = times + 1, now
-        await self.tell(what, text, job)
+        await self.tell(what, text)
 
     async def notify(self) -> None:
         """Wake whoever waits for a change."""

@@ -266,10 +266,14 @@ class Journal:
             self._db.execute("DELETE FROM submits WHERE at < ?", (at - 86400,))
             self._db.execute("INSERT INTO submits VALUES (?, ?, ?)", (backend, at, jobs))
 
-    def submits_since(self, backend: str, since: float) -> int:
-        """Return how many jobs all processes submitted on *backend* after *since*."""
+    def submits_between(self, backend: str, since: float, until: float) -> int:
+        """Return how many jobs all processes submitted on *backend* after *since*, and not after *until*.
+
+        What lies after now was written before the clock was set back.
+        """
         row = self._db.execute(
-            "SELECT COALESCE(SUM(jobs), 0) FROM submits WHERE backend = ? AND at > ?", (backend, since)
+            "SELECT COALESCE(SUM(jobs), 0) FROM submits WHERE backend = ? AND at > ? AND at <= ?",
+            (backend, since, until),
         ).fetchone()
         return int(row[0])
 

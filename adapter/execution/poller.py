@@ -12,6 +12,7 @@ from adapter.core.order import ended_by_order, named_jobs
 from adapter.core.parse import classify
 from adapter.core.receipt import Probe
 from adapter.core.state import Reason, State
+from adapter.core.units import format_seconds
 from adapter.errors import AuthenticationError
 from adapter.execution.clock import backoff
 from adapter.execution.site import NO_EXIT_CODE, monitor_error
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 NEVER_S = 3600.0
 _SLOWER = 1.5  # how much longer each wait gets while nothing changes
 KILL_AGAIN_S = 5.0
+KILL_WAITS_S = 60.0  # after a kill was asked for, when to say why the job is still there; later in longer pauses
 MOST_KILLS = 5
 SUBMITS_FIRST_S = 10.0
 
@@ -43,6 +45,7 @@ class Poller:
         self._said: set[str] = set()
         self._kill_tries: dict[tuple[str, bool], tuple[int, float]] = {}
         self._kill_unanswered: set[str] = set()
+        self._kill_told: dict[str, float] = {}  # for how long a job had outlived its kill when that was told
         self._known: set[str] = set()
         self._asked_at = 0.0
         self._answered = True
@@ -189,9 +192,25 @@ class Poller:
             due = [
                 job for job in there
                 if job.kill_sent_at is not None and job.kill_escalated_at is None
-                and now - job.kill_sent_at >= spec.escalate_after_s and self._may_try(job, now, harder=True)
+                and not 0 <= now - job.kill_sent_at < spec.escalate_after_s and self._may_try(job, now, harder=True)
             ]  # fmt: skip
             await self._send(due, now, harder=True)
+        await self._tell_what_stays([book.jobs[job.key] for job in asked], now)
+
+    async def _tell_what_stays(self, asked: Sequence[Job], now: float) -> None:
+        """Say now and then which jobs outlive their kill, and why: one line for all with the same reason."""
+        by_reason: dict[str, list[Job]] = {}
+        for job in asked:
+            waited_s = now - (job.kill_requested_at or now)
+            if not job.state.is_final and waited_s >= max(KILL_WAITS_S, 2 * self._kill_told.get(job.key, 0.0)):
+                self._kill_told[job.key] = waited_s
+                by_reason.setdefault(_why_it_stays(job), []).append(job)
+        for why, jobs in by_reason.items():
+            more = f", and so are {len(jobs) - 1} others" if len(jobs) > 1 else ""
+            waited = format_seconds(self._kill_told[jobs[0].key])
+            await self._book.tell(
+                "kill_waits", f"still there {waited} after its kill was asked for{more}: {why}", jobs[0]
+            )
 
     def _may_try(self, job: Job, now: float, *, harder: bool) -> bool:
         tries, last = self._kill_tries.get((job.key, harder), (0, 0.0))
@@ -225,6 +244,15 @@ class Poller:
             return  # it may just have ended: the next poll tells, and only a job that is still there is worth a word
         more = "" if tries < MOST_KILLS else f"; given up after {tries} tries: end job {job.job_id} by hand"
         await self._book.tell("kill_failed", f"the kill command said: {answer.words or answer.exit_code}{more}", job)
+
+
+def _why_it_stays(job: Job) -> str:
+    if job.job_id is None:
+        return job.wait_reason or "whether the scheduler has it is not known"
+    if job.kill_sent_at is None:
+        return f"the kill command was not accepted; end job {job.job_id} by hand"
+    shown = job.native_state or job.state
+    return f"the scheduler accepted the kill, and was last known to show the job as {shown}"
 
 
 def _killed_before_submit(job: Job, now: float) -> Job:

@@ -84,12 +84,13 @@ class Look:
 
     ``ids`` are those that the scheduler has under the jobs' tokens, or that are sure without it. ``began`` are jobs
     that began in their directories and whose ids nothing confirms. ``complete``: a job in neither is surely not there;
-    ``False`` when the scheduler gave no good answer, or the backend has no ``find``.
+    ``False`` when the scheduler gave no good answer, or the backend has no ``find``. ``said`` is what it said instead.
     """
 
     ids: dict[str, str] = field(default_factory=dict)
     began: dict[str, Probe] = field(default_factory=dict)
     complete: bool
+    said: str = ""
 
 
 class Site:
@@ -199,6 +200,7 @@ class Site:
         """Look for *jobs* by their tokens and in their directories."""
         spec = self.backend.find
         probed = (await self._run([probe_step(jobs)], timeout_s=60))[0].completed if spec is None else None
+        said = ""
         listed: dict[str, list[str]] | None = None
         if spec is not None:
             chunks = _chunks(self.backend.submit, jobs, spec, len(jobs))
@@ -208,15 +210,16 @@ class Site:
             for chunk, step in zip(chunks, answers[1:], strict=True):
                 tokens = await self._all_tokens(spec, chunk, step.completed)
                 listed = None if listed is None or tokens is None else {**listed, **tokens}
+                said = said or (step.completed.words if tokens is None and step.completed else "")
         probes = read_probe(probed.stdout, jobs) if probed else {}
-        look = Look(complete=listed is not None and probed is not None)
+        look = Look(complete=listed is not None and probed is not None, said=said)
         for job in jobs:
             token, probe = job.array.token if job.array else job.token, probes.get(job.key, Probe())
             known = [element_id(self.backend, job, each) for each in (listed or {}).get(token, ())]
             job_id = which_id(self.backend.submit, job, probe, known, is_listed=spec is not None)
             if job_id is not None:
                 look.ids[job.key] = job_id
-            elif probe.job_id is not None:
+            elif job.key in probes:  # it wrote there, whether or not it knows its id
                 look.began[job.key] = probe
         return look
 

@@ -112,7 +112,7 @@ class UncertainSubmits:
     async def _look(self, jobs: Sequence[Job], now: float) -> Looked:
         seen = await self._book.site.look(jobs)
         if not seen.complete and self._book.backend.find is not None:
-            await self._tell_no_answer(len(jobs))
+            await self._tell_no_answer(len(jobs), seen.said)
         looked = Looked()
         for job in jobs:
             if (job_id := seen.ids.get(job.key)) is not None:
@@ -122,19 +122,20 @@ class UncertainSubmits:
         return looked
 
     def _not_found(self, job: Job, now: float, looked: Looked, seen: Look) -> None:
-        one, complete = self._all[job.key], seen.complete
+        one, complete, began = self._all[job.key], seen.complete, seen.began.get(job.key)
         one.next_look = now + LOOK_TWICE_S
         patience_s = max(self._book.backend.monitor.gone_after_s, 2 * LOOK_TWICE_S)
-        has_find = self._book.backend.find is not None
         if complete and one.looked_at is None:
             one.looked_at = now
-        elif complete and job.key in seen.began and now - (one.looked_at or now) >= LOOK_TWICE_S:
-            looked.ended.append((job, seen.began[job.key].report))
-        elif complete and one.may_repeat and now - (one.looked_at or now) >= LOOK_TWICE_S:
+        absent_s = now - one.looked_at if complete and one.looked_at is not None else 0.0
+        if began is not None and (complete or began.report is not None):
+            if absent_s >= (LOOK_TWICE_S if began.report else patience_s) or now - one.since >= patience_s:
+                looked.ended.append((job, began.report))
+        elif absent_s >= LOOK_TWICE_S and one.may_repeat:
             looked.absent.append((job, one))
-        elif now - one.since >= patience_s and (not one.may_repeat or not has_find):
+        elif now - one.since >= patience_s and (not one.may_repeat or self._book.backend.find is None):
             looked.unknown.append((job, one))
 
-    async def _tell_no_answer(self, count: int) -> None:
+    async def _tell_no_answer(self, count: int, said: str) -> None:
         text = f"the scheduler gave no good answer about {count} uncertain submits; they are looked for again"
-        await self._book.tell_rarely("find_failed", text)
+        await self._book.tell_rarely("find_failed", f"{text}{said and f'; it said: {said}'}", at_once=1)

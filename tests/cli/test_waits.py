@@ -65,3 +65,32 @@ def test_status_says_why_each_job_waits(running: tuple[Shell, dict[str, Any], li
     assert f"waiting: {limit}" in table
     assert "waiting: for task 'long'" in table
     assert "waits      for task 'long'" in adapter("status", f"{shown['run']}.3", "--no-poll").stdout
+
+
+@pytest.mark.parametrize("is_driven", [True, False], ids=["by another process", "by kill itself"])
+def test_kill_says_why_it_waits_whoever_drives_the_run(one: Shell, is_driven: bool) -> None:
+    refusing = {
+        "format": 1,
+        "name": "refusing",
+        "extends": "local",
+        "kill": {"command": "echo no way: {{ job_id }} >&2; exit 1"},
+    }
+    (one.folder / "backends" / "refusing.yaml").write_text(yaml.safe_dump(refusing), encoding="utf-8")
+    run = one("submit", "--on", "refusing", "--", "sh", "-c", one.held).stdout.split()[0]
+    driver = one.begin("wait", run) if is_driven else None
+    until = time.monotonic() + TIMEOUT_S
+    while driver and time.monotonic() < until:
+        if json.loads(one("status", run, "--json", "--no-poll").stdout)["jobs"][0]["state"] == "running":
+            break
+        time.sleep(0.2)
+    kill = one.begin("kill", run)
+    try:
+        assert kill.stderr is not None
+        assert "no way" in kill.stderr.readline()
+        one.release()
+        assert kill.wait(TIMEOUT_S) == 0
+    finally:
+        one.release()
+        kill.kill()
+        if driver:
+            driver.wait(TIMEOUT_S)

@@ -799,6 +799,44 @@ def test_a_kill_that_is_refused_for_good_says_when_it_is_given_up(journal: Journ
     assert story.said("kill_failed")[-1].endswith("given up after 5 tries: end job 100 by hand")
 
 
+@pytest.mark.parametrize(
+    ("kills", "why"),
+    [
+        pytest.param([said("")] * 99, "the scheduler accepted the kill, and was last known to show the job as RUNNING",
+                     id="accepted, and nothing happens"),
+        pytest.param([said("", "odd words\n", 1)] * 99, "the kill command was not accepted; end job 100 by hand",
+                     id="never accepted"),
+    ],
+)  # fmt: skip
+def test_a_job_that_outlives_its_kill_is_told_now_and_then_with_the_reason(
+    journal: Journal, kills: list[CompletedCommand], why: str
+) -> None:
+    async def kill(executor: Executor, run: str) -> None:
+        await until(executor, run, lambda jobs: jobs[0].job_id is not None)
+        executor.kill(run)
+
+    scheduler = Slurm(path=["RUNNING|0|None"] * 60 + ["COMPLETED|0|None"], kills=kills)
+    story = play(scheduler, journal, tasks(), during=kill)
+    waits = story.said("kill_waits")
+    assert waits[0] == f"still there 1m 00s after its kill was asked for: {why}"
+    assert 3 <= len(waits) <= 8
+
+
+def test_a_look_without_a_good_answer_says_what_it_was_answered(journal: Journal) -> None:
+    scheduler = Slurm(refusals={1: [took_effect(said("", "odd\n", 1))]})
+    listing, looks = dict(scheduler.transport.rules)["^squeue --me"], []
+
+    def away(command: str) -> Any:
+        looks.append(command)
+        return listing(command) if len(looks) > 30 else said("", "the list is not to be had\n", 3)
+
+    scheduler.transport.rules.insert(0, ("^squeue --me", away))
+    story = play(scheduler, journal, tasks())
+    assert ends(story.jobs) == [DONE]
+    assert len(story.said("find_failed")) == 2
+    assert story.said("find_failed")[0].endswith("; it said: the list is not to be had")
+
+
 def test_a_refused_kill_is_told_and_repeated_some_seconds_later(journal: Journal) -> None:
     times: list[float] = []
 
@@ -890,6 +928,14 @@ def test_submits_of_other_processes_count_for_the_rate(journal: Journal) -> None
     story = play(scheduler, journal, tasks(1), slurm(limits={"submit_per_minute": 3}))
     assert ends(story.jobs) == [DONE]
     assert scheduler.submitted[0][0] - START >= 50
+
+
+def test_submits_written_before_the_clock_was_set_back_do_not_count_for_the_rate(journal: Journal) -> None:
+    journal.add_submit("slurm", 10, START + 3600)
+    scheduler = Slurm()
+    story = play(scheduler, journal, tasks(2), backend=slurm(limits={"submit_per_minute": 5}))
+    assert ends(story.jobs) == [DONE] * 2
+    assert scheduler.clock.now() - START < 60
 
 
 def test_jobs_that_run_at_once_fit_the_capacity_and_a_big_one_is_not_starved_by_small_ones(journal: Journal) -> None:

@@ -77,6 +77,23 @@ def test_a_job_that_ran_and_is_no_longer_there_ends_by_its_exit_file_and_is_not_
     assert_the_outer_job_is_left_alone(scheduler)
 
 
+@pytest.mark.parametrize("link", ["submit.1 unknown", "submit.1 ", None])
+@pytest.mark.parametrize("find", [pytest.param({}, id="find"), pytest.param({"find": None}, id="no find")])
+def test_a_job_that_ran_without_knowing_its_id_is_not_handed_over_again(
+    journal: Journal, link: str | None, find: dict[str, Any]
+) -> None:
+    def ran(scheduler: Slurm, directory: str, run: str, index: int) -> Any:
+        if link is not None:
+            scheduler.transport.links[directory] = link
+        scheduler.transport.exit_files[directory] = "exit_code 3\n"
+        return said("", "something went wrong\n", 1)
+
+    scheduler = Slurm(refusals={1: [ran]})
+    story = play(scheduler, journal, tasks(), backend=slurm(**find))
+    assert [(job.state, job.exit_code) for job in story.jobs] == [(State.FAILED, 3)]
+    assert len(scheduler.submitted) == 1
+
+
 def second_try(scheduler: Slurm, journal: Journal, link: str, find: Any = None) -> Story:
     """The first try was answered by nothing, and the second has the id 100; then *link* is in the directory."""
     scheduler.refusals = {1: [BUSY, lambda *about: accepted(scheduler, link, *about[1:])]}
