@@ -312,8 +312,8 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
 
 
 def _by_signal(number: int) -> tuple[int | None, int | None]:
-    """Return exit code and signal of a death by signal *number*; beyond 64 it is none: Slurm says 125 for "no memory"."""
-    return (128 + number, number) if 0 < number <= 64 else (None, None)  # noqa: PLR2004 (SIGRTMAX)
+    """Return exit code and signal of a death by signal *number*; above 64 is none (Slurm says 125: out of memory)."""
+    return (128 + number, number) if 0 < number <= 64 else (None, None)
 
 
 _CLOCK = re.compile(

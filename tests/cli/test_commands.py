@@ -171,6 +171,12 @@ def test_the_configured_backend_is_used_and_said(adapter: Shell) -> None:
     assert adapter("config", "init").returncode == 2
     path.write_text("default_backend: local\n")
     assert f"on local (default_backend in {path})" in adapter("run", "--", "true").stderr
+    path.write_text("default_backend: clutser\n")
+    done = adapter("run", "--", "true")
+    assert done.returncode == 2
+    assert done.stderr.startswith("adapter: no backend 'clutser'; looked in ")
+    assert done.stderr.endswith(f" (default_backend in {path})\n")
+    assert f"clutser (default_backend in {path})" in adapter("config", "show").stdout
     assert json.loads(adapter("config", "show", "--json").stdout)["backend"] == "local"
 
 
@@ -334,5 +340,8 @@ def test_a_configuration_file_is_validated_as_one(adapter: Shell) -> None:
         2,
         "config.yaml:2:1: unknown key 'login_node'; did you mean 'login_nodes'?\n",
     )
+    (adapter.folder / "config.yaml").write_text("login_node: [a]\n")
+    alone = adapter("validate", "config.yaml")
+    assert alone.stdout == "config.yaml:1:1: unknown key 'login_node'; did you mean 'login_nodes'?\n"
     (adapter.folder / "config.yaml").write_text("login_nodes: [a]\n")
     assert adapter("validate", "config.yaml").stdout == "config.yaml: ok\n"
