@@ -165,18 +165,22 @@ def test_backends_are_listed_shown_and_explained(adapter: Shell) -> None:
     assert leaves["name"]["file"].endswith("local.yaml")
 
 
-def test_the_configured_backend_is_used_and_said(adapter: Shell) -> None:
+def test_a_configured_backend_that_is_not_there_is_said_with_its_file(adapter: Shell) -> None:
     path = Path(adapter("config", "init").stdout.strip())
-    assert adapter("config", "path").stdout.strip() == str(path)
-    assert adapter("config", "init").returncode == 2
-    path.write_text("default_backend: local\n")
-    assert f"on local (default_backend in {path})" in adapter("run", "--", "true").stderr
     path.write_text("default_backend: clutser\n")
     done = adapter("run", "--", "true")
     assert done.returncode == 2
     assert done.stderr.startswith("adapter: no backend 'clutser'; looked in ")
     assert done.stderr.endswith(f" (default_backend in {path})\n")
     assert f"clutser (default_backend in {path})" in adapter("config", "show").stdout
+
+
+def test_the_configured_backend_is_used_and_said(adapter: Shell) -> None:
+    path = Path(adapter("config", "init").stdout.strip())
+    assert adapter("config", "path").stdout.strip() == str(path)
+    assert adapter("config", "init").returncode == 2
+    path.write_text("default_backend: local\n")
+    assert f"on local (default_backend in {path})" in adapter("run", "--", "true").stderr
     assert json.loads(adapter("config", "show", "--json").stdout)["backend"] == "local"
 
 
