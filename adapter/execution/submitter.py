@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from adapter.execution.uncertain import Uncertain
 
 NEVER_S = 3600.0
+# What a place for files says that is full or away: others free it, or bring it back. errno(3)
+_NO_ROOM = re.compile(
+    r"No space left on device|Disk quota exceeded|Quota exceeded|Read-only file system|Stale (?:NFS )?file handle"
+    r"|Transport endpoint is not connected|Input/output error",
+    re.IGNORECASE,
+)
 # Before each repeat of a submit that failed for unknown reasons: together longer than a server is away for a restart.
 REPEAT_AFTER_S = (5.0, 10.0, 20.0, 30.0)
 
@@ -170,7 +177,10 @@ class Submitter:
                 except ConnectError:
                     raise
                 except TransportError as error:
-                    await self._fail(job, Reason.WORKSPACE, str(error))
+                    if _NO_ROOM.search(str(error)):
+                        await self._wait_for_room(job, str(error))
+                    else:
+                        await self._fail(job, Reason.WORKSPACE, str(error))
             return good
         return list(batch)
 
@@ -348,11 +358,14 @@ class Submitter:
     async def _unwritable_directory(self, job: Job, completed: CompletedCommand) -> None:
         """The disk is full, or away: nothing was submitted, and the job waits until there is room."""
         why = f"cannot write its directory {job.directory}: {completed.words or 'no reason given'}"
+        await self._wait_for_room(job, why)
+
+    async def _wait_for_room(self, job: Job, why: str) -> None:
         wait_s, now = next(self._unwritable.setdefault(job.key, backoff())), self._book.clock.now()
         self._uncertain.settled(job)
         self._paused[job.key] = now + wait_s
         await self._book.update(job.but(submit_began=False, wait_reason=why))
-        await self._tell_once(why, f"{why}; trying again in {wait_s:.0f} s", wait_s, job)
+        await self._book.tell_rarely("submit_waits", f"{job.key}: {why}; trying again in {wait_s:.0f} s", at_once=1)
 
     async def _tell_once(self, why: str, text: str, for_s: float, job: Job) -> None:
         """Tell *text*, unless the like was told of another job less than *for_s* ago."""
