@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from adapter.core.task import is_pattern, is_template, rendered_folder
@@ -49,7 +48,7 @@ def named_files(task: Task) -> Iterator[tuple[int, str]]:
     """
     for number, output in enumerate(task.outputs):
         if output.url is None and not is_pattern(output.path) and not output.path.endswith("/"):
-            yield number, str(PurePosixPath(output.to, output.path))
+            yield number, posixpath.join(output.to, output.path)
 
 
 def writer_problems(tasks: Sequence[Task], same: Same) -> Iterator[tuple[int, int, str]]:

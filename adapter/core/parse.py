@@ -312,7 +312,7 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
 
 
 def _by_signal(number: int) -> tuple[int | None, int | None]:
-    """Return exit code and signal of a death by signal *number*; above 64 is none (Slurm says 125: out of memory)."""
+    """Return exit code and signal of a death by signal *number*; beyond 64 there is none, though some say 125."""
     return (128 + number, number) if 0 < number <= 64 else (None, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from adapter.execution.uncertain import Uncertain
 
 NEVER_S = 3600.0
+# What a place for files says that is full or away: others free it, or bring it back. errno(3)
+_NO_ROOM = re.compile(
+    r"No space left on device|Disk quota exceeded|Quota exceeded|Read-only file system|Stale (?:NFS )?file handle"
+    r"|Transport endpoint is not connected|Input/output error",
+    re.IGNORECASE,
+)
+NO_ROOM_FOR_S = 30.0
 # Before each repeat of a submit that failed for unknown reasons: together longer than a server is away for a restart.
 REPEAT_AFTER_S = (5.0, 10.0, 20.0, 30.0)
 
@@ -48,6 +56,8 @@ class Submitter:
         self._paused: dict[str, float] = {}  # keys of jobs that are submitted again at that time
         self._repeats: dict[str, tuple[int, str]] = {}  # how often a job was repeated, and the likeness of the words
         self._unwritable: dict[str, Iterator[float]] = {}
+        self._no_room_since: dict[str, float] = {}
+        self._room_at = 0.0  # when the folder of a job was last written
         self._one_by_one: str | None = None  # the likeness of words with which a whole batch was refused
         self._hopeless: set[str] = set()
         self._most_elements: int | None = None
@@ -170,7 +180,10 @@ class Submitter:
                 except ConnectError:
                     raise
                 except TransportError as error:
-                    await self._fail(job, Reason.WORKSPACE, str(error))
+                    if _NO_ROOM.search(str(error)) and not self._is_only_one_without_room(job):
+                        await self._wait_for_room(job, str(error))
+                    else:
+                        await self._fail(job, Reason.WORKSPACE, str(error))
             return good
         return list(batch)
 
@@ -199,6 +212,7 @@ class Submitter:
         receipt, completed = read_receipt(answer.completed)
         match receipt.handover:
             case Handover.ANSWERED:
+                self._room_at = self._book.clock.now()
                 await self._judged(job, completed)
             case Handover.NEVER:
                 if self._uncertain.is_ours(job):
@@ -348,11 +362,20 @@ class Submitter:
     async def _unwritable_directory(self, job: Job, completed: CompletedCommand) -> None:
         """The disk is full, or away: nothing was submitted, and the job waits until there is room."""
         why = f"cannot write its directory {job.directory}: {completed.words or 'no reason given'}"
+        await self._wait_for_room(job, why)
+
+    def _is_only_one_without_room(self, job: Job) -> bool:
+        """Whether others found room for as long as *job* did not: its inputs are too large, the place is not full."""
+        now = self._book.clock.now()
+        since = self._no_room_since.setdefault(job.key, now)
+        return now - since >= NO_ROOM_FOR_S and self._room_at >= since
+
+    async def _wait_for_room(self, job: Job, why: str) -> None:
         wait_s, now = next(self._unwritable.setdefault(job.key, backoff())), self._book.clock.now()
         self._uncertain.settled(job)
         self._paused[job.key] = now + wait_s
         await self._book.update(job.but(submit_began=False, wait_reason=why))
-        await self._tell_once(why, f"{why}; trying again in {wait_s:.0f} s", wait_s, job)
+        await self._book.tell_rarely("submit_waits", f"{job.key}: {why}; trying again in {wait_s:.0f} s", at_once=1)
 
     async def _tell_once(self, why: str, text: str, for_s: float, job: Job) -> None:
         """Tell *text*, unless the like was told of another job less than *for_s* ago."""
@@ -381,7 +404,7 @@ class Submitter:
     def _forget(self, job: Job) -> None:
         """It is settled whether the scheduler has *job*."""
         self._uncertain.settled(job)
-        for known in (self._paused, self._repeats, self._unwritable):
+        for known in (self._paused, self._repeats, self._unwritable, self._no_room_since):
             known.pop(job.key, None)
 
     # -- uncertain submits

@@ -288,6 +288,30 @@ def test_a_task_may_answer_a_signal_in_its_own_way_and_its_exit_code_counts(
     assert until(lambda: not session(process.pid))
 
 
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize(
+    ("name", "code", "ran"), [("TERM", 143, False), ("INT", 143, False), ("HUP", 143, False), ("USR1", 0, True)]
+)
+def test_a_signal_before_the_first_step_leaves_no_step_that_runs_alone(
+    place: Callable[..., Place],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shell: str,
+    name: str,
+    code: int,
+    ran: bool,
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "date").write_text(f'#!/bin/sh\nkill -s {name} "$PPID"\necho 1\n')
+    (tmp_path / "bin" / "date").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    here = place("touch ran")
+    assert here.run(shell) == code
+    assert here.report
+    assert here.report.exit_code == code
+    assert (here.directory / "work" / "ran").exists() is ran
+
+
 def test_without_a_group_of_its_own_only_the_task_gets_the_signal(place: Callable[..., Place]) -> None:
     here = place({"command": {"argv": ["sleep", "60"]}})
     parent = subprocess.Popen(

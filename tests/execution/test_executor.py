@@ -1048,6 +1048,33 @@ def test_a_failing_put_fails_its_own_job_only_and_nothing_of_it_is_submitted(jou
     assert [index for _, index in scheduler.submitted] == [1, 3]
 
 
+@pytest.mark.parametrize("why", ["No space left on device", "Disk quota exceeded", "Read-only file system"])
+def test_inputs_that_find_no_room_wait_until_there_is_some(journal: Journal, why: str) -> None:
+    class Full(ScriptedTransport):
+        async def put(self, uploads: Any, **where: Any) -> None:
+            if scheduler.clock.now() - START < 3600:
+                raise TransportError(f"cannot put /here/x at /w/x: {why}")
+
+    scheduler = Slurm(transport=Full())
+    story = play(scheduler, journal, tasks(2, inputs=[{"path": "/here/x", "to": "x"}]))
+    assert ends(story.jobs) == [DONE] * 2
+    assert len(scheduler.submitted) == 2
+    assert why in story.said("submit_waits")[0]
+    assert len(story.said("submit_waits")) <= 8
+
+
+def test_inputs_that_find_no_room_where_others_do_fail_their_job_alone(journal: Journal) -> None:
+    class Small(ScriptedTransport):
+        async def put(self, uploads: Any, **where: Any) -> None:
+            if any("0002-" in upload.target for upload in uploads):
+                raise TransportError(f"cannot put /here/x at {uploads[0].target}: No space left on device")
+
+    scheduler = Slurm(transport=Small())
+    story = play(scheduler, journal, tasks(3, inputs=[{"path": "/here/x", "to": "x"}]))
+    assert ends(story.jobs) == [DONE, (State.FAILED, Reason.WORKSPACE), DONE]
+    assert "No space left" in story.jobs[1].message
+
+
 def test_an_array_that_lost_its_first_element_is_in_the_journal_as_it_is_before_it_leaves(journal: Journal) -> None:
     transport = Files()
     transport.bad = "/0001-"
