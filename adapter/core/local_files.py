@@ -48,7 +48,11 @@ def named_files(task: Task) -> Iterator[tuple[int, str]]:
     """
     for number, output in enumerate(task.outputs):
         if output.url is None and not is_pattern(output.path) and not output.path.endswith("/"):
-            yield number, posixpath.join(output.to, output.path)
+            yield number, posixpath.join(output.to, *_parts(output.path))
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in {"", "."}]
 
 
 def writer_problems(tasks: Sequence[Task], same: Same) -> Iterator[tuple[int, int, str]]:
@@ -200,7 +204,7 @@ def after_hint(makers: Sequence[str]) -> str:
 
 def _fixed_part(output: Output, same: Same) -> tuple[str, str]:
     """Return the folder below which *output* brings files, links followed, and the pattern that is left."""
-    parts = [part for part in output.path.split("/") if part not in {"", "."}]
+    parts = _parts(output.path)
     at = next((number for number, part in enumerate(parts) if is_pattern(part)), len(parts))
     return same(posixpath.join(output.to, *parts[:at])), "/".join(parts[at:])
 
