@@ -138,8 +138,13 @@ class Session:
         return self._do(self.executor.read_log(job, stream))[0]
 
     async def _wait(self, run: str, timeout_s: float | None) -> list[Job]:
-        async with asyncio.timeout(timeout_s):
-            return await self.executor.wait(run)
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                return await self.executor.wait(run)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"run {run} has not ended within {timeout_s:g} s; its jobs go on") from error
 
     async def _open(self) -> Executor:
         return await connect(self._backend, **self._options).__aenter__()

@@ -55,7 +55,7 @@ def show(as_json: bool) -> None:
     from adapter.config.search import search_path
     from adapter.config.settings import load_settings, site_config_files
 
-    name, why = choose_backend(None)
+    name, why = choose_backend(None, must_exist=False)
     settings = load_settings()
     file = settings.file
     site = [str(one) for one in site_config_files() if one in settings.files]

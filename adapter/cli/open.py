@@ -11,13 +11,14 @@ import click
 from adapter.cli.prompt import terminal_prompt
 from adapter.cli.text import printable
 from adapter.config.load import automatic_backends, load_backend
+from adapter.config.search import candidates, not_found_message
 from adapter.config.secrets import read_secrets
 from adapter.config.settings import links_dir, load_settings, state_dir
 from adapter.config.trust import untrusted
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.schema import unknown
 from adapter.environment import user_environment
-from adapter.errors import ConfigError, JournalError, NotTrusted
+from adapter.errors import BackendNotFound, ConfigError, JournalError, NotTrusted
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
 from adapter.transports import transport_for
@@ -46,17 +47,21 @@ def open_journal() -> Journal:
     return Journal.open(journal_path())
 
 
-def choose_backend(on: str | None, *, has_image: bool = False) -> tuple[str, str]:
+def choose_backend(on: str | None, *, has_image: bool = False, must_exist: bool = True) -> tuple[str, str]:
     """Return the name of the backend to use, and why that one; *has_image* says whether a task runs in a container.
 
     Raises:
-        ConfigError: nobody names one, and no backend that runs images can be used here.
+        ConfigError: nobody names one, and no backend that runs images can be used here; or, if it *must_exist*, the
+            configured one does not.
     """
     if on is not None:
         return on, "--on"
     settings = load_settings()
     if settings.default_backend is not None:
-        return settings.default_backend, f"default_backend in {settings.sources['default_backend']}"
+        name, why = settings.default_backend, f"default_backend in {settings.sources['default_backend']}"
+        if must_exist and not candidates(name):
+            raise BackendNotFound(f"{not_found_message(name)} ({why})")
+        return name, why
     unset = "no --on, and no default_backend in your configuration"
     if not has_image:
         return LAST_RESORT, unset

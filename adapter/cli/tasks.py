@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapter.config.load import list_backends
+from adapter.config.local_paths import kind_here
 from adapter.config.tasks import load_task_set
 from adapter.core.fit import image_of
 from adapter.core.image import named, seen_from
+from adapter.core.local_files import special_input
 from adapter.core.task import Input, Output, Resources, Step, Task
 from adapter.core.template import needs_target
 from adapter.errors import UnsupportedImage
@@ -134,6 +136,8 @@ def _input(text: str) -> Input:
     path, to = _split(text)
     if not path or not os.path.lexists(path):
         raise click.UsageError(f"--input: there is no file or folder {path!r} here")
+    if kind := kind_here(path):
+        raise click.UsageError(f"--input {path}: {special_input(kind)}")
     whole = os.path.abspath(path)  # noqa: PTH100 (Path.resolve would follow links)
     return Input(path=whole, to=to or Path(whole).name, folder=Path(whole).is_dir())
 

@@ -135,5 +135,7 @@ def _kind_of(file: str) -> str:
         return "tasks"
     if _CONFIG_KEYS & keys:
         return "config"
-    is_named_so = isinstance(data, dict) and "task" in Path(file).name and not _BACKEND_KEYS & keys
-    return "tasks" if is_named_so else "backend"  # too little in it: its name tells
+    if not isinstance(data, dict) or _BACKEND_KEYS & keys:
+        return "backend"
+    name = Path(file).name  # too little in it: its name tells
+    return "tasks" if "task" in name else "config" if name == "config.yaml" else "backend"

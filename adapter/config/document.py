@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from adapter.core.schema import Finding
 
 MOST_BYTES = 50_000_000  # of a file of tasks, which may hold a hundred thousand of them
-MOST_FILE_BYTES = 1 << 20  # of any other file: the largest that comes with this package has 30 kB
+MOST_FILE_BYTES = 1 << 20  # of any other file
+MOST_BACKEND_BYTES = 1 << 18  # the largest that comes with this package has 20 kB; reading takes 10 s for 1 MiB
 _MOST_DEPTH = 100
 _SPARE_COPIES = 10_000  # values that aliases may add to a file beyond ten times what is written in it
 _MOST_COPIES = 1_000_000
@@ -154,7 +155,9 @@ def _refuse_irregular(mode: int, shown: str, *, pipe: bool) -> None:
 
 def _refuse_size(size: int, shown: str, most: int) -> None:
     if size > most:
-        shown_most = f"{most // 10**6} MB" if most >= 10**7 else f"{most >> 20} MiB"
+        shown_most = (
+            f"{most // 10**6} MB" if most >= 10**7 else f"{most >> 20} MiB" if most >> 20 else f"{most >> 10} KiB"
+        )
         raise ConfigError([Problem(message=f"the file is larger than {shown_most}", file=shown)])
 
 

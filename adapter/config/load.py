@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.config import search
-from adapter.config.document import Document, parse, read_file
+from adapter.config.document import MOST_BACKEND_BYTES, Document, parse, read_file
 from adapter.config.search import Found
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.check import problems_in
@@ -219,7 +219,7 @@ def automatic_backends(*, environ: Mapping[str, str] | None = None, cwd: Path | 
 
 def _content(found: Found) -> bytes:
     try:
-        return read_file(found.place, found.shown)
+        return read_file(found.place, found.shown, most=MOST_BACKEND_BYTES)
     except OSError as error:
         raise ConfigError([Problem(message=f"cannot be read: {error.strerror}", file=found.shown)]) from error
 

@@ -6,6 +6,8 @@ import os
 import unicodedata
 from pathlib import Path
 
+from adapter.core.local_files import special_kind
+
 
 def same_file(path: str) -> str:
     """Return *path* absolute and with its links followed, the same for all spellings of one file here.
@@ -14,6 +16,14 @@ def same_file(path: str) -> str:
     """
     real = os.path.realpath(path)
     return unicodedata.normalize("NFC", real).casefold() if _ignores_case(real) else real
+
+
+def kind_here(path: str) -> str | None:
+    """Return what *path* is if it can be no input (a pipe, a socket, a device); ``None`` too where nothing is there."""
+    try:
+        return special_kind(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return None
 
 
 def _ignores_case(path: str) -> bool:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from adapter.config.document import MOST_BYTES, Document, parse, parse_json_line, read_file
 from adapter.config.load import Shape, schema, with_words
-from adapter.config.local_paths import same_file
+from adapter.config.local_paths import kind_here, same_file
 from adapter.core.check_advice import task_advice
 from adapter.core.check_task import documents_in, filled, task_problems_in
 from adapter.core.image import seen_from
-from adapter.core.local_files import Makers, missing_input, writer_problems
+from adapter.core.local_files import Makers, missing_input, special_input, writer_problems
 from adapter.core.order import order_problems
 from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
 from adapter.core.task import Output, Task, is_template, rendered_folder, task_from
@@ -86,7 +86,11 @@ def _together(tasks: Sequence[Task]) -> Iterator[tuple[int, Finding]]:
     makers = None
     for number, task in enumerate(tasks):
         for place, item in enumerate(task.inputs):
-            if item.path is None or Path(item.path).exists():
+            if item.path is None:
+                continue
+            if kind := kind_here(item.path):
+                yield number, Finding(path=("inputs", place, "path"), message=f"{item.path}: {special_input(kind)}")
+            if Path(item.path).exists():
                 continue
             makers = makers or Makers(tasks, same_file)
             if problem := missing_input(item.path, makers.of(number, item)):

@@ -394,12 +394,20 @@ def _workspace(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(path=("workspace",), message=sentence)
 
 
+_ADDRESS = re.compile(
+    r"(?P<scheme>ssh://)?(?:(?P<user>.*)@)?(?P<host>[^@:/]*|\[.*\]|[^@/]*:[^@/]*:[^@/]*?)(?::(?P<port>[0-9]+))?/?"
+)
+
+
 def _connection(document: Mapping[str, Any]) -> Iterator[Finding]:
     connection = _at(document, ("connection",))
-    user, at, host = str(connection.get("host", "")).rpartition("@")
-    if at:
-        sentence = f"connection.host names a user, too; write host: {host or 'HOST'} and user: {user or 'USER'}"
-        yield Finding(path=("connection", "host"), message=sentence)
+    parts = _ADDRESS.fullmatch(str(connection.get("host", "")))
+    if parts and (parts["user"] is not None or parts["port"] or parts["scheme"]):
+        more = [(key, parts[key] or key.upper()) for key in ("user", "port") if parts[key] is not None]
+        also = " and ".join(f"a {key}" for key, _ in more) or "how it is reached"
+        keys = [f"{key}: {text}" for key, text in [("host", parts["host"].strip("[]") or "HOST"), *more]]
+        write = " and ".join(filter(None, (", ".join(keys[:-1]), keys[-1])))
+        yield Finding(path=("connection", "host"), message=f"connection.host names {also}, too; write {write}")
     if connection.get("kind") == "ssh" and "host" not in connection and not document.get("abstract"):
         yield Finding(
             path=("connection",),

@@ -129,7 +129,7 @@ def _at(document: Any, path: KeyPath) -> Any:
 
 def task_advice(document: Mapping[str, Any], is_file: Callable[[str], bool]) -> list[Finding]:
     """Return what is odd in one plain task; *is_file* tells whether a relative path is a file beside the task file."""
-    return [*_workdir(document), *_unsent(document, is_file)]
+    return [*_workdir(document), *_unsent(document, is_file), *_unfilled(document)]
 
 
 def _workdir(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -155,6 +155,22 @@ def _unsent(document: Mapping[str, Any], is_file: Callable[[str], bool]) -> Iter
             if is_file(file):
                 told.add(file)
                 yield Finding(path=path, message=f"{word} lies here and is not sent to the job: add it to `inputs`")
+
+
+_FILLED = re.compile(r"{{ *(?:name|index) *}}")
+
+
+def _unfilled(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """What only the folder of an output is filled with, elsewhere in the task."""
+    outputs = [
+        {key: value for key, value in output.items() if key != "to"} if isinstance(output, dict) else output
+        for output in document.get("outputs") or ()
+    ]
+    for key, value in {**document, "outputs": outputs}.items():
+        if found := _FILLED.search(str(value)):
+            yield Finding(
+                path=(key,), message=f"{found[0]} stays as it is here: it is filled in only in `to` of outputs"
+            )
 
 
 def _steps(document: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any]]:

@@ -9,6 +9,7 @@ import jinja2
 from jinja2 import nodes
 
 from adapter.core.document import FOR, ITEM, WHEN, loop_in
+from adapter.core.sandbox import plain_tree
 from adapter.core.schema import Finding, KeyPath, dotted, nearest, unknown
 from adapter.core.template import (
     FILTER_NAMES,
@@ -25,8 +26,6 @@ from adapter.errors import RenderError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_SYNTAX = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701 (only parses: nothing is rendered)
-
 
 class Tried:
     """Templates, compiled and tried with sample values of one document."""
@@ -38,7 +37,7 @@ class Tried:
     def compiled(self, path: KeyPath, text: str, known: set[str], *, shift: int = 0) -> Iterator[Finding]:
         """What is wrong with the words of a template; *shift* is how much was put before the writer's own text."""
         try:
-            tree = _SYNTAX.parse(text)
+            tree = plain_tree(text)
             used = sorted({node.name for node in tree.find_all(nodes.Filter) if node.name not in FILTER_NAMES})
             yield from (
                 _template_finding(path, text, name, unknown("filter", name, FILTER_NAMES), shift=shift) for name in used
@@ -120,7 +119,7 @@ def compared_names(text: str) -> list[str]:
     >>> compared_names("ram < 100 and walltime and walltime <= 60")
     ['ram']
     """
-    tree = _SYNTAX.parse(_OPEN + text + " }}")
+    tree = plain_tree(_OPEN + text + " }}")
     compared = [
         side.name
         for comparison in tree.find_all(nodes.Compare)
@@ -187,7 +186,7 @@ def _raw_samples(text: str, samples: Mapping[str, Any]) -> dict[str, Any]:
     """Return samples for the values that *text* writes with ``| raw``: their author took the quoting in hand."""
     names = {
         name.name
-        for node in _SYNTAX.parse(text).find_all(nodes.Filter)
+        for node in plain_tree(text).find_all(nodes.Filter)
         if node.name == "raw" and node.node is not None
         for name in (node.node, *node.node.find_all(nodes.Name))
         if isinstance(name, nodes.Name)

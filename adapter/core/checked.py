@@ -84,8 +84,8 @@ def likeness(words: str) -> str:
     >>> likeness("cannot read /w/0001-a/script of job 17"), likeness("cannot read /w/0002-b/script of job 18")
     ('cannot read * of job 0', 'cannot read * of job 0')
     """
-    plain = re.sub(r"\S*(?:/|adapter-)\S*", "*", words)
-    return re.sub(r"\d+", "0", plain).strip()
+    plain = " ".join("*" if "/" in word or "adapter-" in word else word for word in words.split())
+    return re.sub(r"\d+", "0", plain)
 
 
 def decoder() -> json.JSONDecoder:

@@ -267,7 +267,7 @@ def _by_exit_code(job: Job, exit_code: int, signal: int | None) -> Job:
 
 def _by_scheduler(job: Job, word: Observation, report: ExitReport | None) -> Job:
     exit_code, signal = word.exit_code, word.signal
-    if not exit_code and report is not None and report.exit_code:
+    if report is not None and report.exit_code:  # the scheduler knows why, the wrapper how
         exit_code, signal = report.exit_code, report.signal
     if word.state is State.SUCCEEDED and exit_code is None:
         exit_code = 0  # the scheduler says so in a word

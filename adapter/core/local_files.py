@@ -6,6 +6,7 @@ Paths are compared by a function that the caller hands in: it says which paths a
 from __future__ import annotations
 
 import posixpath
+import stat
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import replace
@@ -47,7 +48,11 @@ def named_files(task: Task) -> Iterator[tuple[int, str]]:
     """
     for number, output in enumerate(task.outputs):
         if output.url is None and not is_pattern(output.path) and not output.path.endswith("/"):
-            yield number, posixpath.join(output.to, output.path)
+            yield number, posixpath.join(output.to, *_parts(output.path))
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in {"", "."}]
 
 
 def writer_problems(tasks: Sequence[Task], same: Same) -> Iterator[tuple[int, int, str]]:
@@ -175,6 +180,21 @@ def missing_input(path: str, makers: Sequence[Maker]) -> str | None:
     return f"no input file {path}{hint}"
 
 
+_SPECIAL = {
+    stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def special_kind(mode: int) -> str | None:
+    """Return what a file of this *mode* is, ``None`` for a file or a folder: reading from others may never end."""
+    return _SPECIAL.get(stat.S_IFMT(mode))
+
+
+def special_input(kind: str) -> str:
+    """Return why what is *kind* cannot be sent."""
+    return f"it is {kind}, and only files and folders can be an input"
+
+
 def after_hint(makers: Sequence[str]) -> str:
     """Return who makes a file, and what to write so that a task waits for them."""
     shown = ", ".join(makers[:3]) + (", ..." if len(makers) > 3 else "")
@@ -184,7 +204,7 @@ def after_hint(makers: Sequence[str]) -> str:
 
 def _fixed_part(output: Output, same: Same) -> tuple[str, str]:
     """Return the folder below which *output* brings files, links followed, and the pattern that is left."""
-    parts = [part for part in output.path.split("/") if part not in {"", "."}]
+    parts = _parts(output.path)
     at = next((number for number, part in enumerate(parts) if is_pattern(part)), len(parts))
     return same(posixpath.join(output.to, *parts[:at])), "/".join(parts[at:])
 

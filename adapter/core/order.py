@@ -156,4 +156,6 @@ _VARIABLES = {Until.SUCCEEDED: "after_succeeded", Until.ENDED: "after_ended"}
 
 
 def _end(job: Job) -> str:
-    return f"did not bring its files: {job.collect_problem}" if job.state is State.SUCCEEDED else job.verdict
+    if job.state is State.SUCCEEDED:
+        return f"did not bring its files: {job.collect_problem}"
+    return job.verdict if job.state is State.FAILED else f"was {job.verdict}"

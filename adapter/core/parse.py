@@ -299,7 +299,7 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
     stripped = (code or "").strip()
     number = checked.whole(stripped.removeprefix("-"))
     if number is None:
-        return (128 + killed_by, killed_by) if killed_by else (None, None)
+        return _by_signal(killed_by)
     if stripped.startswith("-"):
         number = -number
     if decode == "wait_status":
@@ -308,7 +308,12 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
         number, killed_by = 0, number - 256
     elif decode == "plus_128":
         return number, signal_in(number)
-    return (128 + killed_by, killed_by) if killed_by else (number, signal_in(number))
+    return _by_signal(killed_by) if killed_by else (number, signal_in(number))
+
+
+def _by_signal(number: int) -> tuple[int | None, int | None]:
+    """Return exit code and signal of a death by signal *number*; beyond 64 there is none, though some say 125."""
+    return (128 + number, number) if 0 < number <= 64 else (None, None)
 
 
 _CLOCK = re.compile(

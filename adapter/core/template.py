@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 import jinja2.meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from adapter.core import units
+from adapter.core.sandbox import Sandbox, limited
 from adapter.errors import RenderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 KEPT_FILTERS = frozenset(
     [
@@ -42,6 +42,8 @@ KEPT_FILTERS = frozenset(
 )
 
 
+# Some schedulers read directives anywhere in a script. Two more quotes change nothing of a value but the line's head.
+_LOOKS_LIKE_A_DIRECTIVE = re.compile(r"(?m)(?<=\n)(?=[^\S\n]*#)")
 _HALF = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 
 
@@ -79,7 +81,7 @@ def quote(value: object) -> str:
                 raise RenderError(f"{value!r} holds a NUL byte, which no command line can carry")
             if _HALF.search(value):
                 raise RenderError(f"{value!r} holds half a character (a surrogate), which cannot be written as UTF-8")
-            return shlex.quote(value)
+            return _LOOKS_LIKE_A_DIRECTIVE.sub("''", shlex.quote(value))
     raise RenderError(
         f"a {type(value).__name__} cannot be one word; use `| words`, `| join(',')` or `| flags('--name')`"
     )
@@ -183,25 +185,28 @@ def operand(value: object) -> object:
     return value
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=_Unset, finalize=quote, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+def _environment(finalize: Callable[[object], object]) -> Sandbox:
+    environment = Sandbox(
+        undefined=_Unset, finalize=finalize, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in KEPT_FILTERS}
-    environment.filters.update(units.FILTERS, words=words, flags=flags, raw=raw, path=target_path)
-    environment.filters.update(concat=concat, between=between, merge=merged, refuse=refuse, refusing=refusing)
-    environment.filters.update(operand=operand)
+    environment.use_filters({name: environment.filters[name] for name in KEPT_FILTERS} | units.FILTERS | OWN_FILTERS)
     return environment
 
 
-_ENVIRONMENT = _environment()
-_PLAIN_ENVIRONMENT = _ENVIRONMENT.overlay(finalize=_plain_text)
-FILTER_NAMES = frozenset(_ENVIRONMENT.filters)
+OWN_FILTERS: dict[str, Callable[..., Any]] = {
+    "words": words, "flags": flags, "raw": raw, "path": target_path, "concat": concat, "between": between,
+    "merge": merged, "refuse": refuse, "refusing": refusing, "operand": operand,
+}  # fmt: skip
+
+
+_ENVIRONMENT = _environment(quote)
+_PLAIN_ENVIRONMENT = _environment(_plain_text)
+FILTER_NAMES = frozenset([*KEPT_FILTERS, *units.FILTERS, *OWN_FILTERS])
 
 
 @functools.lru_cache(maxsize=4096)  # files that extend others share most of their texts
-def _compiled(environment: ImmutableSandboxedEnvironment, text: str) -> tuple[frozenset[str], jinja2.Template]:
+def _compiled(environment: Sandbox, text: str) -> tuple[frozenset[str], jinja2.Template]:
     names = jinja2.meta.find_undeclared_variables(environment.parse(text))
     return frozenset(names), environment.from_string(text)
 
@@ -227,7 +232,8 @@ class Template:
             RenderError: a value is missing or cannot be written where the template puts it.
         """
         try:
-            return self._template.render(values)
+            with limited():
+                return self._template.render(values)
         except jinja2.UndefinedError as error:
             raise RenderError(f"{error.message}, in {_one_line(self.text)}") from error
         except RenderError as error:

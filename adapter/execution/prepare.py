@@ -33,6 +33,7 @@ def prepared(tasks: Iterable[Task], *, force: bool) -> list[tuple[Task, tuple[st
     check_order(run)
     for _, _, message in writer_problems(run, same_file):
         raise TaskError(message)
+    _refuse_files_as_folders(run)
     if not force:
         _refuse_to_replace(run)
     makers = Makers(run, same_file)
@@ -41,6 +42,14 @@ def prepared(tasks: Iterable[Task], *, force: bool) -> list[tuple[Task, tuple[st
 
 def _absolute(path: str) -> str:
     return str(Path(path).absolute())  # `..` is left to the file system: folding it would be wrong behind a link
+
+
+def _refuse_files_as_folders(run: Iterable[Task]) -> None:
+    folders = {output.to: each for each in run for output in each.outputs if output.url is None}
+    for to, task in folders.items():
+        there = next((place for place in (Path(to), *Path(to).parents) if os.path.lexists(place)), None)
+        if there is not None and not there.is_dir():
+            raise TaskError(f"{there} is no folder, so outputs cannot come to {to} (task {task.name!r}); name another")
 
 
 def _refuse_to_replace(tasks: Iterable[Task]) -> None:

@@ -306,7 +306,7 @@ def _order() -> list[Case]:
             about="what only waits for the end of a task runs although that was killed while it waited",
             tasks=(
                 replace(_sh("sleep 15"), name="first"),
-                replace(_sh("sleep 600"), name="join", after=(After(task="first"),)),
+                replace(_sh("sleep 120"), name="join", after=(After(task="first"),)),
                 replace(_sh("exit 0"), name="tidy", after=(After(task="join", until=Until.ENDED),)),
             ),
             act=kill_second_early,

@@ -71,9 +71,13 @@ async def kill_when_held(context: Context, jobs: list[Job]) -> bool:
 async def kill_second_early(context: Context, jobs: list[Job]) -> bool:
     """Kill the second job alone, while it waits for the first and the third had the time to be handed over."""
     first, second, third = jobs
-    if first.state is not State.RUNNING:
-        return first.state.is_final and second.state.is_final
-    if third.job_id is None and time.time() - (first.started_at or 0) < _HANDED_OVER_WITHIN_S:
+    if second.state.is_final:
+        return True
+    if first.state in {State.WAITING, State.QUEUED, State.HELD}:
+        return False
+    # Where the first was never seen running (a busy machine), it may have ended: the second is killed all the same.
+    runs_for_s = time.time() - (first.started_at or 0)
+    if first.state is State.RUNNING and third.job_id is None and runs_for_s < _HANDED_OVER_WITHIN_S:
         return False
     context.executor.kill(second.run, second.index)
     return True

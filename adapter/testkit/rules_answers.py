@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from adapter.core.job import OUR_MARK
 from adapter.core.lifecycle import Patience, advance
-from adapter.core.parse import classify, parse_job_id, parse_query
+from adapter.core.parse import classify, names, parse_job_id, parse_query
 from adapter.core.pattern import can_take_for_ever
 from adapter.core.rows import JsonRows, Lines, Records
 from adapter.core.specs import GONE, parse_state_word
@@ -164,16 +164,31 @@ def _tampered(subject: Subject, tamper: Callable[[Backend, Capture], Iterator[Co
         for answer in tamper(backend, capture):
             tried = True
             after = poll(backend, answer, capture.asked)
-            found = _changes(before, after, may_be_no_answer=isinstance(backend.monitor.grammar, JsonRows))
+            found = _changes(
+                before,
+                after,
+                added=_added(capture.completed, answer),
+                may_be_no_answer=isinstance(backend.monitor.grammar, JsonRows),
+            )
             problems += [f"{capture.file}: {change}" for change in found]
     return outcome_of(list(dict.fromkeys(problems))) if tried else not_applicable(NO_JOBS_SHOWN)
 
 
-def _changes(before: dict[str, Evidence], after: dict[str, Evidence], *, may_be_no_answer: bool) -> Iterator[str]:
+def _added(before: CompletedCommand, after: CompletedCommand) -> list[str]:
+    """Return the lines of *after* that *before* does not have."""
+    known = {*before.stdout.splitlines(), *before.stderr.splitlines()}
+    return [line for line in (*after.stdout.splitlines(), *after.stderr.splitlines()) if line not in known]
+
+
+def _changes(
+    before: dict[str, Evidence], after: dict[str, Evidence], *, added: Sequence[str], may_be_no_answer: bool
+) -> Iterator[str]:
+    """What changed; that a line which nobody can read names a job is no absence, so that nothing is told of it then."""
     for job, was in before.items():
         now = after[job]
         same = now.observation == was.observation and now.answered == was.answered
-        if same or (may_be_no_answer and not now.answered):
+        is_named = was.observation is None and any(names(line, job) for line in added)
+        if same or ((may_be_no_answer or is_named) and not now.answered):
             continue
         yield f"{job} was {_shown(was)}, and is {_shown(now)}"
 

@@ -559,7 +559,8 @@ def submits(subject: Subject) -> Outcome:
     for words, backend in subject.variants():
         job = job_of(plain_task(backend))
         rendered = render_job(backend, job, WORKSPACE)
-        if f"{job.directory}/script" not in rendered.submit:
+        beside = (job.directory or "") in rendered.submit and "./script" in rendered.submit
+        if not beside and f"{job.directory}/script" not in rendered.submit:
             problems.append(f"submit does not name the job's script{words}")
     return outcome_of(problems)
 
@@ -588,10 +589,10 @@ def prologue(subject: Subject) -> Outcome:
         return not_applicable("no shell reads what is handed over")
     for words, backend in subject.variants():
         script = render_job(replace(backend, prologue=("load a-module",)), job_of(_marked(backend)), WORKSPACE).script
-        lines = [line.strip() for line in script.splitlines()]
-        if "load a-module" not in lines or not any("a-step" in line for line in lines):
+        loads, step = script.find("load a-module"), script.find("a-step")
+        if loads == -1 or step == -1:
             problems.append(f"a line of a prologue is not in the script{words}")
-        elif lines.index("load a-module") > next(at for at, line in enumerate(lines) if "a-step" in line):
+        elif loads > step:
             problems.append(f"a line of a prologue stands after the steps{words}")
     return outcome_of(problems)
 

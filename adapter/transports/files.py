@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 import shutil
-import stat
 import tarfile
 import tempfile
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from adapter.core.local_files import special_input, special_kind
 from adapter.errors import TransportError
 
 if TYPE_CHECKING:
@@ -38,18 +38,13 @@ def refuse_special(uploads: Sequence[Upload]) -> None:
                 _refuse_special(posixpath.join(folder, name), follow=False)
 
 
-_SPECIAL = {
-    stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
-}  # fmt: skip
-
-
 def _refuse_special(path: str, *, follow: bool) -> None:
     try:
-        kind = _SPECIAL.get(stat.S_IFMT(os.stat(path, follow_symlinks=follow).st_mode))  # noqa: PTH116 (many files)
+        kind = special_kind(os.stat(path, follow_symlinks=follow).st_mode)  # noqa: PTH116 (many files)
     except OSError:
         return  # whoever reads it says so
     if kind is not None:
-        raise TransportError(f"cannot send {path}: it is {kind}, and only files and folders can be an input")
+        raise TransportError(f"cannot send {path}: {special_input(kind)}")
 
 
 def put_here(upload: Upload) -> None:

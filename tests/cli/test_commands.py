@@ -165,6 +165,16 @@ def test_backends_are_listed_shown_and_explained(adapter: Shell) -> None:
     assert leaves["name"]["file"].endswith("local.yaml")
 
 
+def test_a_configured_backend_that_is_not_there_is_said_with_its_file(adapter: Shell) -> None:
+    path = Path(adapter("config", "init").stdout.strip())
+    path.write_text("default_backend: clutser\n")
+    done = adapter("run", "--", "true")
+    assert done.returncode == 2
+    assert done.stderr.startswith("adapter: no backend 'clutser'; looked in ")
+    assert done.stderr.endswith(f" (default_backend in {path})\n")
+    assert f"clutser (default_backend in {path})" in adapter("config", "show").stdout
+
+
 def test_the_configured_backend_is_used_and_said(adapter: Shell) -> None:
     path = Path(adapter("config", "init").stdout.strip())
     assert adapter("config", "path").stdout.strip() == str(path)
@@ -334,5 +344,8 @@ def test_a_configuration_file_is_validated_as_one(adapter: Shell) -> None:
         2,
         "config.yaml:2:1: unknown key 'login_node'; did you mean 'login_nodes'?\n",
     )
+    (adapter.folder / "config.yaml").write_text("login_node: [a]\n")
+    alone = adapter("validate", "config.yaml")
+    assert alone.stdout == "config.yaml:1:1: unknown key 'login_node'; did you mean 'login_nodes'?\n"
     (adapter.folder / "config.yaml").write_text("login_nodes: [a]\n")
     assert adapter("validate", "config.yaml").stdout == "config.yaml: ok\n"

@@ -121,6 +121,7 @@ def test_json_has_the_documented_shape_and_no_values_of_the_environment(adapter:
         pytest.param(("run", "--on", "locl", "--", "true"), 2, "did you mean 'local'?", id="no such backend"),
         pytest.param(("run", "--set", "wach_walltime=1", "--", "x"), 2, "did you mean 'watch_walltime'?", id="value"),
         pytest.param(("run", "--input", "nope", "--", "true"), 2, "no file or folder 'nope' here", id="no input"),
+        pytest.param(("run", "--input", "/dev/zero", "--", "true"), 2, "it is a device", id="a device as input"),
         pytest.param(("run", "--gpu", "1", "--", "true"), 3, "has no way to ask for gpu", id="unsupported"),
         pytest.param(("rnu", "--", "true"), 2, "did you mean 'run'?", id="no such command"),
     ],

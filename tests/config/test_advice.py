@@ -55,19 +55,34 @@ def test_what_is_odd_in_a_backend_file_is_told_at_its_place(text: str, warnings:
 @pytest.mark.parametrize(
     ("host", "advice"),
     [
-        pytest.param("ada@login1", "write host: login1 and user: ada", id="user-and-host"),
-        pytest.param("@login1", "write host: login1 and user: USER", id="no-user"),
+        pytest.param("ada@login1", "a user, too; write host: login1 and user: ada", id="user-and-host"),
+        pytest.param("@login1", "a user, too; write host: login1 and user: USER", id="no-user"),
+        pytest.param("login1:2222", "a port, too; write host: login1 and port: 2222", id="port"),
+        pytest.param("[::1]:22", "a port, too; write host: ::1 and port: 22", id="port-of-an-address"),
+        pytest.param(
+            "ssh://ada@login1:22", "a user and a port, too; write host: login1, user: ada and port: 22", id="all"
+        ),
+        pytest.param("ssh://login1", "how it is reached, too; write host: login1", id="scheme"),
     ],
 )
-def test_a_host_with_a_user_is_refused_with_the_two_keys(host: str, advice: str, tmp_path: Path) -> None:
+def test_a_host_with_a_user_or_a_port_is_refused_with_the_keys_for_them(host: str, advice: str, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(f"format: 1\nextends: slurm\nconnection: {{kind: ssh, host: '{host}'}}\n")
     (problem,) = validate_file("c.yaml", cwd=tmp_path, environ={})
-    assert str(problem) == f"c.yaml:3:31: connection.host names a user, too; {advice}"
+    assert str(problem) == f"c.yaml:3:31: connection.host names {advice}"
+
+
+def test_an_address_of_many_colons_is_a_host(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("format: 1\nextends: slurm\nconnection: {kind: ssh, host: '2001:db8::22'}\n")
+    assert validate_file("c.yaml", cwd=tmp_path, environ={}) == []
 
 
 @pytest.mark.parametrize(
     ("text", "warnings"),
     [
+        pytest.param("command: echo {{ name }}\noutputs: [{path: 'x*', to: '{{ index }}'}, '{{name}}.txt']\n", [
+            "tasks.yaml:1:10: {{ name }} stays as it is here: it is filled in only in `to` of outputs",
+            "tasks.yaml:2:10: {{name}} stays as it is here: it is filled in only in `to` of outputs",
+        ], id="a-name-that-is-not-filled-in"),
         pytest.param("command: ./run.sh --fast\n", [
             "tasks.yaml:1:10: ./run.sh lies here and is not sent to the job: add it to `inputs`",
         ], id="shell"),

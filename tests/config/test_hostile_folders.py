@@ -147,3 +147,10 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / ".adapter").mkdir(mode=0)
     with pytest.raises(ConfigError, match=r"^\.adapter: cannot be read: Permission denied"):
         load_backend("local", environ={}, cwd=tmp_path)
+
+
+def test_a_backend_file_whose_reading_would_take_long_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "large.yaml"
+    file.write_text("format: 1\nname: large\nextends: local\nvalues: {a: [" + "1," * 150_000 + "1]}\n")
+    with pytest.raises(ConfigError, match="the file is larger than 256 KiB"):
+        load_backend(str(file))

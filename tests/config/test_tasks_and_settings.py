@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,23 @@ def test_the_environment_wins_over_the_configuration(tmp_path: Path) -> None:
     assert load_settings(environ).default_backend == "mine"
     assert state_dir(environ) == Path("/state")
     assert state_dir({**environ, "ADAPTER_STATE": "/other"}) == Path("/other")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        pytest.param("pipe", "it is a named pipe, and only files", id="pipe"),
+        pytest.param("link-to-pipe", "it is a named pipe, and only files", id="link-to-a-pipe"),
+        pytest.param("/dev/zero", "it is a device, and only files", id="device"),
+    ],
+)
+def test_an_input_whose_reading_may_never_end_is_refused_before_anything_runs(
+    tmp_path: Path, written: str, words: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link-to-pipe").symlink_to("pipe")
+    file = tmp_path / "tasks.yaml"
+    file.write_text(f"tasks:\n  - {{name: a, command: 'true'}}\n  - {{name: b, command: cat x, inputs: [{written}]}}\n")
+    with pytest.raises(ConfigError, match=words) as refused:
+        load_tasks(file)
+    assert refused.value.problems[0].line == 3

@@ -313,6 +313,14 @@ def test_success_needs_somebody_who_says_so(before: Job, evidence: Evidence, pat
         assert after.exit_code == 0
 
 
+@pytest.mark.parametrize("word", [(KILLED, None), (FAILED, Reason.TIME_LIMIT), (FAILED, Reason.OUT_OF_MEMORY)])
+def test_the_scheduler_says_why_a_job_ended_and_its_own_exit_file_with_which_code(
+    word: tuple[State, Reason | None],
+) -> None:
+    after = advance(job(R), seen(says(*word, code=143), left(137)), NOW, BATCH)
+    assert (after.state, after.exit_code, after.signal) == (word[0], 137, 9)
+
+
 @given(
     living,
     evidences,

@@ -141,9 +141,18 @@ def test_all_tasks_of_a_name_are_waited_for() -> None:
     assert turn(toy(), other(**WELL), other(state=State.RUNNING, job_id="8")) == (Turn.LATER, (), ())
 
 
-def test_why_it_never_runs_is_said() -> None:
-    its = standing(job_of({"command": "true", "after": ["first"]}), {"first": [other(**BADLY)]}, toy())
-    assert its.why == "it waits for task 'first', which failed: exit code 3"
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        pytest.param(BADLY, "failed: exit code 3", id="failed"),
+        pytest.param(
+            {"state": State.KILLED, "reason": Reason.KILLED_BY_USER}, "was killed: killed by user", id="killed"
+        ),
+    ],
+)
+def test_why_it_never_runs_is_said(end: dict[str, Any], words: str) -> None:
+    its = standing(job_of({"command": "true", "after": ["first"]}), {"first": [other(**end)]}, toy())
+    assert its.why == f"it waits for task 'first', which {words}"
 
 
 @pytest.mark.parametrize(

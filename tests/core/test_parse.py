@@ -185,6 +185,8 @@ def test_cpu_time_is_read(written: str, seconds: float | None) -> None:
         pytest.param("code_signal", "3:0", None, (3, None), id="slurm-exit-3"),
         pytest.param("code_signal", "0:9", None, (137, 9), id="slurm-signal-9"),
         pytest.param("code_signal", "0:0", None, (0, None), id="slurm-success"),
+        pytest.param("code_signal", "0:125", None, (None, None), id="slurm-out-of-memory-is-no-signal"),
+        pytest.param("wait_status", "253", None, (None, None), id="wait-125-is-no-signal"),
         pytest.param("wait_status", "768", None, (3, None), id="wait-exit-3"),
         pytest.param("wait_status", "9", None, (137, 9), id="wait-signal-9"),
         pytest.param("wait_status", "139", None, (139, 11), id="wait-signal-11-and-a-core"),

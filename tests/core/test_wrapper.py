@@ -188,6 +188,13 @@ FAILING = [
     pytest.param([". /nonexistent/env.sh"], None, "line 1: . /nonexistent/env.sh: exit code ", id="file"),
     pytest.param(["A=${UNSET:?}"], None, "line 1: A=${UNSET:?}: exit code ", id="unset"),
     pytest.param(["if true; then\n  false\nfi"], 1, "line 1: if true; then: exit code 1", id="block"),
+    pytest.param(["true\n\nmodule load x\necho after\n"], 127, "line 1: module load x: exit code 127", id="lines"),
+    pytest.param(["A='a\nb'\ncat >/dev/null <<END\na $A\nEND\n(exit 7)\n:"], 7, "line 1: (exit 7): ", id="here"),
+    pytest.param(["f() {\n  return 5\n}\nf \\\n  x\n:"], 5, "line 1: f \\: exit code 5", id="function"),
+    pytest.param(["if true; then"], None, "line 1: if true; then: exit code ", id="unfinished"),
+    pytest.param([":", "echo 'abc"], None, "line 2: echo 'abc: exit code ", id="open-quote"),
+    pytest.param(["}"], None, "line 1: }: exit code ", id="closing-brace"),
+    pytest.param([": 'a\\nb\\c'; false"], 1, "line 1: : 'a\\nb\\c'; false: exit code 1", id="escapes"),
 ]  # fmt: skip
 
 
@@ -213,6 +220,7 @@ def test_a_line_of_the_prologue_may_fail_where_it_says_so_and_its_words_are_kept
     place: Callable[..., Place], shell: str
 ) -> None:
     lines = ["false || :", "echo loaded >&2", "set_it() {\n  SET='a b'\n}", "set_it # in this shell", "set -e", "cd /"]
+    lines += ["# a comment", "", "# don't\n\n:\n# so", "set -- x"]
     here = place('echo "$SET" "$PWD" "$-"', prologue=["SET=", "export SET", *lines])
     assert here.run(shell) == 0
     assert here.read("stdout").startswith("a b / ")
@@ -221,7 +229,7 @@ def test_a_line_of_the_prologue_may_fail_where_it_says_so_and_its_words_are_kept
 
 
 def test_a_kill_during_the_prologue_is_no_failure_of_its_line(place: Callable[..., Place]) -> None:
-    here = place("touch never", prologue=["touch ready; sleep 60"])
+    here = place("touch never", prologue=["sh -c 'touch ready; exec sleep 60'"])
     process = here.start()
     assert until((here.directory / "work" / "ready").exists)
     process.send_signal(signal.SIGTERM)
@@ -278,6 +286,30 @@ def test_a_task_may_answer_a_signal_in_its_own_way_and_its_exit_code_counts(
     assert here.report
     assert here.report.exit_code in {9, 138}  # the steps' own shell has no trap: it may die of the signal first
     assert until(lambda: not session(process.pid))
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize(
+    ("name", "code", "ran"), [("TERM", 143, False), ("INT", 143, False), ("HUP", 143, False), ("USR1", 0, True)]
+)
+def test_a_signal_before_the_first_step_leaves_no_step_that_runs_alone(
+    place: Callable[..., Place],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shell: str,
+    name: str,
+    code: int,
+    ran: bool,
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "date").write_text(f'#!/bin/sh\nkill -s {name} "$PPID"\necho 1\n')
+    (tmp_path / "bin" / "date").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    here = place("touch ran")
+    assert here.run(shell) == code
+    assert here.report
+    assert here.report.exit_code == code
+    assert (here.directory / "work" / "ran").exists() is ran
 
 
 def test_without_a_group_of_its_own_only_the_task_gets_the_signal(place: Callable[..., Place]) -> None:

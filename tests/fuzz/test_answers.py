@@ -27,7 +27,7 @@ from adapter.errors import CompletedCommand, OutputError
 from .mutations import ALL, HONEST
 from .seeds import Seed, backends, seeds
 
-ANSWERS = 90_000
+ANSWERS = 100_000
 NAMES = backends()
 SHARE = -(-ANSWERS // len(NAMES))
 SLOW_S = 1.0  # one answer; this machine takes a thousandth of it

@@ -289,6 +289,66 @@ def test_a_scheduler_that_hangs_for_a_while_fails_no_job(tmp_path: Path) -> None
     assert [(job.state, job.exit_code) for job in jobs] == [(State.FAILED, 4)] * 5
 
 
+def test_a_munge_that_is_away_for_15_seconds_fails_nothing(tmp_path: Path) -> None:
+    key = f"{Path(slurm_conf('nodb')).parent}/munge/key"
+    munged = [int(p.name) for p in Path("/proc").glob("[0-9]*") if f"--key-file={key}" in _command_line(p)]
+    assert munged
+    events: list[str] = []
+
+    async def go() -> list[Job]:
+        transport, backend = WAYS["nodb"].transport(), WAYS["nodb"].backend(tmp_path)
+        journal = Journal.open(tmp_path / "journal.sqlite")
+        async with Executor(
+            backend, transport=transport, journal=journal, on_event=lambda e: events.append(e.what)
+        ) as executor:
+            first = await executor.submit([task(f"before {n}", "sleep 2; exit 4") for n in range(3)])
+            await executor.handed_over(first)
+            for process in munged:
+                os.kill(process, signal.SIGSTOP)
+            try:
+                second = await executor.submit([task(f"during {n}", "exit 5") for n in range(5)])
+                await asyncio.sleep(15)
+            finally:
+                for process in munged:
+                    os.kill(process, signal.SIGCONT)
+            async with asyncio.timeout(240):
+                return [*await executor.wait(first), *await executor.wait(second)]
+
+    jobs = asyncio.run(go())
+    assert [(job.state, job.exit_code) for job in jobs] == [(State.FAILED, 4)] * 3 + [(State.FAILED, 5)] * 5
+    assert len({job.job_id for job in jobs}) == 8
+
+
+def in_accounting(tmp_path: Path, *tasks: Task) -> tuple[list[Job], list[str]]:
+    """Run *tasks* on the cluster whose limits are enforced; return how they ended, and what was told of submits."""
+    told: list[str] = []
+
+    async def go() -> list[Job]:
+        transport, backend = WAYS["acct"].transport(), WAYS["acct"].backend(tmp_path)
+        journal = Journal.open(tmp_path / "journal.sqlite")
+        async with Executor(
+            backend, transport=transport, journal=journal,
+            on_event=lambda e: told.append(e.text) if e.what == "submit_waits" else None,
+        ) as executor, asyncio.timeout(240):  # fmt: skip
+            return await executor.wait(await executor.submit(tasks))
+
+    return asyncio.run(go()), told
+
+
+def test_a_limit_that_never_passes_refuses_a_job_at_once(tmp_path: Path) -> None:
+    long = Resources(cpu=1, ram_bytes=50 * 1024**2, walltime_s=7200)
+    (job,), told = in_accounting(tmp_path, task("too long", "true", "--qos=brief", resources=long))
+    assert (job.state, job.reason) == (State.FAILED, Reason.SUBMIT_REFUSED)
+    assert "QOSMaxWallDurationPerJobLimit" in job.message
+    assert told == []
+
+
+def test_a_limit_of_submitted_jobs_is_waited_for_and_said(tmp_path: Path) -> None:
+    jobs, told = in_accounting(tmp_path, *(task(f"one of {n}", "sleep 1", "--qos=few") for n in range(5)))
+    assert [job.state for job in jobs] == [State.SUCCEEDED] * 5
+    assert any("QOSMaxSubmitJobPerUserLimit" in text for text in told)
+
+
 def _command_line(folder: Path) -> str:
     try:
         return (folder / "cmdline").read_text(encoding="utf-8", errors="replace")

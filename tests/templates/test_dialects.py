@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapter.config.load import load_backend
 from adapter.core.backend import Backend
 from adapter.core.render import directive_lines, render_job
 from adapter.core.task import task_from
-from adapter.errors import ConfigError, RenderError
+from adapter.core.template import quote
+from adapter.errors import ConfigError, RenderError, UnsupportedResource
 from adapter.execution.site import Site
 from adapter.testkit.shelltext import directive_words
-from adapter.testkit.subject import job_of
+from adapter.testkit.subject import is_shell, job_of
 from adapter.transports.scripted import ScriptedTransport
 from tests.core.samples import shipped, toy
 
@@ -63,7 +67,7 @@ def test_what_a_scheduler_cannot_read_is_an_error(line: str, dialect: str) -> No
     ("name", "letters"),
     [
         ("pbs", "^"), ("pbs", ":"), ("torque", "$"), ("torque", ":"), ("moab", "$"), ("lsf", "%J"), ("sge", "$"),
-        ("sge", ":"), ("pjm", "%j"), ("nqsv", "%r"), ("cobalt", "$"), ("loadleveler", "$"), ("ccc", "%I"),
+        ("sge", ":"), ("sge", ","), ("pjm", "%j"), ("nqsv", "%r"), ("cobalt", "$"), ("loadleveler", "$"), ("ccc", "%I"),
         ("hyperqueue", "%"), ("oar", "%jobid%"), ("flux", "{{id}}"), ("slurm", "\\"),
     ],
 )  # fmt: skip
@@ -115,3 +119,64 @@ def test_a_task_of_one_process_is_no_instance_of_its_own_on_flux(resources: dict
 @pytest.mark.parametrize("name", ["it's", "'''", 'a "b"'])
 def test_a_task_of_any_name_can_be_handed_over_to_flux(name: str) -> None:
     assert f"--job-name={name}:adapter-k7f3q9z2wx-1-1" in submit_of(shipped("flux"), name=name)
+
+
+# ---- what a task holds is no directive ----------------------------------------------------------------------------
+
+PREFIXES = ("#$", "#SBATCH", "#PBS", "#BSUB", "#MSUB", "#PJM", "#COBALT", "#HQ", "#OAR", "# @", "#CONDOR", "#LL")
+SHIPPED = sorted((Path(__file__).parents[2] / "templates").glob("*.yaml"))
+CONCRETE = [path.stem for path in SHIPPED if "\nabstract: true" not in path.read_text(encoding="utf-8")]
+SCRIPTED = [name for name in CONCRETE if is_shell(load_backend(name).backend)]
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_no_line_of_a_value_begins_as_a_directive_does(name: str) -> None:
+    """Grid Engine reads them anywhere in a script, and the last one counts (seen on 8.1.9)."""
+    text = "".join(f"\n{prefix} -N one.of.a.value\n  {prefix} -N two.of.a.value" for prefix in PREFIXES)
+    task = task_from({"command": ["sh", "-c", text], "env": {"TEXT": text}, "image": "alpine"})
+    try:
+        script = render_job(load_backend(name).backend, job_of(task), "/scratch/adapter").script
+    except UnsupportedResource:
+        script = render_job(load_backend(name).backend, job_of(replace(task, image=None)), "/scratch/adapter").script
+    assert "two.of.a.value" in script
+    assert not [line for line in script.splitlines() if line.lstrip().startswith("#") and "of.a.value" in line]
+
+
+@pytest.mark.parametrize("text", ["one\n#$ -N two\n\t# @ x\n\n'#SBATCH'\n #", "\n#", "#\n#'\n#", "a\n \n#b\r\n#"])
+def test_a_text_of_lines_that_look_like_directives_arrives_as_it_is(text: str) -> None:
+    answer = subprocess.run(["sh", "-c", f"printf %s {quote(text)}"], capture_output=True, check=True)
+    assert answer.stdout == text.encode()
+
+
+@pytest.mark.parametrize("name", ["flux:", "@", "@queue", "$", "SBATCH"])
+def test_a_name_does_not_begin_the_comment_of_the_script(name: str) -> None:
+    script = render_job(shipped("sge"), job_of(task_from({"command": "true", "name": name})), "/scratch/adapter").script
+    assert not [line for line in script.splitlines() if line.lstrip("#'\" ").startswith(name)]
+
+
+def test_grid_engine_reads_no_directives_in_the_script() -> None:
+    """A quote in a #$ line is lost and a # ends it (seen), so every option stands on the command line."""
+    task = task_from({"command": "true", "resources": {"queue": 'it\'s "#1"'}, "native": {"sge": ["-A=a'b"]}})
+    rendered = render_job(shipped("sge"), job_of(task, "/scratch/it's #1"), "/scratch/it's #1")
+    words = shlex.split(rendered.submit)
+    assert words[:4] == ["qsub", "-terse", "-C", ""]
+    assert {'it\'s "#1"', "-A=a'b", "/scratch/it's #1/k7f3q9z2wx/0001-task/scheduler.log"} <= set(words)
+    assert "#$" not in rendered.script
+
+
+def test_flux_reads_no_directives_in_the_script() -> None:
+    """RFC 36: `flux batch` takes `flux:` behind any letters that are no word, in any line of its file."""
+    task = task_from({"command": "true", "resources": {"nodes": 2}})
+    job = job_of(task, "/scratch/it's")
+    words = shlex.split(
+        render_job(shipped("flux"), job, "/scratch/it's").submit.partition("$(")[2].partition(") ||")[0]
+    )
+    assert words[-3:] == [f"--cwd={job.directory}", "--wrap", "exec ./script"]
+
+
+@pytest.mark.parametrize("letter", list(" '\"$`\\#(;&"))
+def test_oar_refuses_a_workspace_that_its_node_would_act_upon(letter: str) -> None:
+    """Its node reads the command as text for a shell; a directory with a quote in it made a node Suspected (seen)."""
+    workspace = f"/scratch/a{letter}b"
+    with pytest.raises(RenderError, match="would read as its own"):
+        render_job(shipped("oar"), job_of(task_from({"command": "true"}), workspace), workspace)

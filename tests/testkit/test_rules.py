@@ -146,7 +146,7 @@ BREAKS = [
     pytest.param("empty answer", {"monitor": {"absent": {"gone_after": 0}}}, id="lost at once"),
     pytest.param("logs", {"logs": {"stdout": "{{ stdout | raw }}"}}, id="a raw path of a log"),
     pytest.param("quoting", {"logs": {"stdout": {"command": "toy-log {{ job_id | raw }}"}}}, id="a raw id for a log"),
-    pytest.param("prologue", {"script": SCRIPT.replace("{{ line | raw }}", ":")}, id="a prologue that goes nowhere"),
+    pytest.param("prologue", {"script": SCRIPT.replace("{{ entry }}", ":")}, id="a prologue that goes nowhere"),
     pytest.param("values", {"values": {"acount": "m1234"}}, id="a misspelt value"),
     pytest.param(
         "pages",

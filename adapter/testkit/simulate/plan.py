@@ -152,7 +152,7 @@ class _Maker:
         backend = self._backend
         recorded = [self._hand_over(job) for job in self._jobs]
         if not recorded[0]:
-            named = ", ".join(self._recorder.programs) or "no program of a scheduler"
+            named = ", ".join(self._recorder.programs) or "any program of a scheduler"
             raise _cannot(backend, f"its submit command does not call {named}")
         ways = [_carries(call, job) for call, job in zip(recorded[0], self._jobs[:1] * len(recorded[0]), strict=True)]
         if not any(ways):

@@ -120,6 +120,10 @@ X
     sacctmgr -iQ add account lab Description=lab Organization=lab >/dev/null
     sacctmgr -iQ add user root account=lab >/dev/null
     sacctmgr -iQ add user "$user" account=lab >/dev/null
+    # Two limits that a submit is denied for: one never passes, the other does once a job has ended.
+    sacctmgr -iQ add qos brief Flags=DenyOnLimit MaxWall=00:01:00 >/dev/null
+    sacctmgr -iQ add qos few Flags=DenyOnLimit MaxSubmitJobsPerUser=2 >/dev/null
+    sacctmgr -iQ modify user where name="root,$user" set qos+=brief,few >/dev/null
 }
 
 daemons() { # the ones that must be running
@@ -221,6 +225,7 @@ AccountingStoragePort=$((port + 2))
 # To slurmdbd this is the munge socket: slurm.conf(5). sacctmgr does not take it from AuthInfo.
 AccountingStoragePass=$munge_socket
 AccountingStoreFlags=job_comment,job_script,job_env
+AccountingStorageEnforce=limits,qos
 X
         nodb) cat <<X ;;
 # Short, so that a test need not wait long to see a job that the queue has forgotten.
