@@ -139,6 +139,8 @@ def _holding(node: Mapping[str, Any], value: Any) -> Iterator[Any]:
         case "or_expression":
             for side in reversed(below):
                 yield from _holding(side, value)
+        case "and_expression":
+            yield from _holding(below[1], value)
         case "function_expression":
             yield from _argument_holding(node["value"], below, value)
 
