@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from adapter.core.state import Reason, State
     from adapter.core.task import After, Input, Output, Resources, Step, Task, Until
     from adapter.errors import AdapterError, CompletedCommand
-    from adapter.execution.book import Event
     from adapter.execution.executor import Executor
+    from adapter.execution.job_table import Event
     from adapter.execution.journal import Journal
     from adapter.transports.base import Download, Transfer, Transport, Upload
     from adapter.transports.dry_run import DryRunTransport

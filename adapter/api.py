@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from adapter.core.job import Job
-    from adapter.execution.book import Event
+    from adapter.execution.job_table import Event
     from adapter.transports.base import Transfer, Transport
 
     Result = TypeVar("Result")

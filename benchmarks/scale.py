@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from adapter.config.load import load_backend
 from adapter.core.backend import backend_from, merge
-from adapter.core.frame import commands_in
+from adapter.core.batch import commands_in
 from adapter.core.job import Job
 from adapter.core.render import placed, render_job
 from adapter.core.state import State

@@ -59,12 +59,12 @@ class Counting(SshTransport):
         return await super().run(command, stdin=stdin, timeout_s=timeout_s)
 
 
-def connection_through(wire: Wire, site: SshSite, folder: Path, *options: str) -> dict[str, Any]:
+def connection_through(wire: Wire, client: SshSite, folder: Path, *options: str) -> dict[str, Any]:
     """Return a ``connection`` that goes through *wire*; *options* are further lines of the SSH configuration."""
     config = folder / "ssh_config"
     lines = [
         "Host far", "HostName 127.0.0.1", f"Port {wire.port}", "HostKeyAlias target", "User jobu",
-        f"IdentityFile {site.key}", "IdentitiesOnly yes", f"UserKnownHostsFile {site.known_hosts}", *options,
+        f"IdentityFile {client.key}", "IdentitiesOnly yes", f"UserKnownHostsFile {client.known_hosts}", *options,
     ]  # fmt: skip
     config.write_text("\n    ".join(lines) + "\n")
     return {"kind": "ssh", "host": "far", "config": str(config)}
@@ -82,11 +82,11 @@ def remove_workspace(workspace: str) -> None:
     as_user("jobu", f"rm -rf ~/{FAR_FOLDER}/{workspace}")
 
 
-async def no_op_jobs(site: SshSite, folder: Path, *, jobs: int, round_trip_s: float) -> Timing:
+async def no_op_jobs(client: SshSite, folder: Path, *, jobs: int, round_trip_s: float) -> Timing:
     """Run *jobs* tasks that do nothing, to their last verdict."""
     task = Task(name="no-op", steps=(Step(shell="true"),), resources=Resources(cpu=1, ram_bytes=50 * 1024**2))
-    async with Wire(site.target_port, delay_s=round_trip_s / 2) as wire:
-        connection = connection_through(wire, site, folder)
+    async with Wire(client.target_port, delay_s=round_trip_s / 2) as wire:
+        connection = connection_through(wire, client, folder)
         transport = Counting(connection)
         journal = Journal.open(folder / f"journal-{round_trip_s}.sqlite")
         began = time.monotonic()
@@ -102,12 +102,12 @@ async def no_op_jobs(site: SshSite, folder: Path, *, jobs: int, round_trip_s: fl
 
 async def compare(jobs: int, round_trips_s: list[float]) -> list[Timing]:
     """Measure without delay and with each of *round_trips_s*, one after the other, and print each."""
-    site = ssh_site()
+    client = ssh_site()
     timings: list[Timing] = []
     with tempfile.TemporaryDirectory(prefix="adapter-benchmark-") as name:
         try:
             for round_trip_s in (0.0, *round_trips_s):
-                timing = await no_op_jobs(site, Path(name), jobs=jobs, round_trip_s=round_trip_s)
+                timing = await no_op_jobs(client, Path(name), jobs=jobs, round_trip_s=round_trip_s)
                 timings.append(timing)
                 ratio = timing.seconds / timings[0].seconds
                 sent = ", ".join(f"{count} {kind}" for kind, count in sorted(timing.commands.items()))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.config.load import load_merged
 from adapter.core.backend import ERROR_CLASSES, backend_from
-from adapter.core.check_answers import GROUPS
 from adapter.core.state import Reason, State
 from adapter.core.template import FILTER_NAMES, Template
+from adapter.core.validate_answers import GROUPS
 from adapter.core.variables import (
     COMMAND_VARIABLES,
     FIND_VARIABLES,

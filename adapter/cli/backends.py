@@ -93,7 +93,7 @@ def show(name: str, as_json: bool) -> None:
       adapter backends show local
       adapter backends show ./cluster.yaml --json
     """
-    from adapter.cli.open import tell_untrusted
+    from adapter.cli.context import tell_untrusted
     from adapter.cli.text import as_yaml, to_json
     from adapter.config.load import load_merged
 
@@ -114,7 +114,7 @@ def explain(name: str, as_json: bool) -> None:
       adapter backends explain cluster
       adapter backends explain cluster | grep limits
     """
-    from adapter.cli.open import tell_untrusted
+    from adapter.cli.context import tell_untrusted
     from adapter.cli.text import printable, table, to_json
     from adapter.config.load import load_merged
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from adapter.cli.live import Found
-    from adapter.execution.checker import Row
+    from adapter.execution.preflight import Row
 
 _SAID_NO, _INTERRUPTED = 5, 130  # as documented: a command ran there and said no
 NOT_TRIED = "no job was submitted: this says nothing yet about submit, monitor, kill and exit codes"
@@ -56,7 +56,7 @@ def table_options(function: F) -> F:
     help="Write a report to show around: Markdown, without names of users and hosts.",
 )
 @json_option
-def check(name: str, no_jobs: bool, report_file: Path | None, as_json: bool, **wished: Any) -> int:
+def check(name: str, no_jobs: bool, report_file: Path | None, as_json: bool, **given: Any) -> int:
     r"""Prove a backend on its live site: look at it, then run the standard table of small jobs.
 
     Connection, programs, workspace and clock come first; if they are well, small real jobs are submitted, watched and
@@ -71,15 +71,15 @@ def check(name: str, no_jobs: bool, report_file: Path | None, as_json: bool, **w
     """
     import asyncio
 
-    from adapter.cli.live import Wish, examine
-    from adapter.cli.open import open_backend
+    from adapter.cli.context import open_backend
+    from adapter.cli.live import Options, examine
     from adapter.cli.text import to_json
     from adapter.config.settings import refuse_on_login_node
 
     backend = open_backend(name)
     if not no_jobs:
         refuse_on_login_node(backend)
-    found = asyncio.run(examine(backend, None if no_jobs else Wish(**wished), as_json=as_json))
+    found = asyncio.run(examine(backend, None if no_jobs else Options(**given), as_json=as_json))
     if report_file is not None:
         _write(report_file, report(found))
     click.echo(to_json(data(found)) if as_json else "\n".join(summary(found)))
@@ -101,7 +101,7 @@ def summary(found: Found) -> Iterator[str]:
     """Yield what a person reads below the tables."""
     from adapter.cli.text import printable
     from adapter.core.units import format_seconds
-    from adapter.execution.checker import is_usable
+    from adapter.execution.preflight import is_usable
 
     if not found.tried:
         yield _state_of_rows(found.rows)
@@ -116,7 +116,7 @@ def summary(found: Found) -> Iterator[str]:
 
 
 def _state_of_rows(rows: Sequence[Row]) -> str:
-    from adapter.execution.checker import Health, is_usable
+    from adapter.execution.preflight import Health, is_usable
 
     failed = sum(row.health is Health.FAILED for row in rows)
     return "all that is necessary is well" if is_usable(rows) else f"{failed} of {len(rows)} failed"
@@ -134,7 +134,7 @@ def _counts(found: Found) -> dict[str, int]:
 
 def data(found: Found) -> dict[str, object]:
     """Return all that was found as plain data."""
-    from adapter.execution.checker import is_usable
+    from adapter.execution.preflight import is_usable
 
     return {
         "backend": found.backend.name,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from adapter.core.clean import Found
     from adapter.core.job import Job
-    from adapter.execution.cleaner import Cleaner, Wish
+    from adapter.execution.cleaner import Cleaner, Options
     from adapter.execution.journal import Journal, RunRecord
 
 _SAID_NO = 5  # as documented: a command ran there and said no
@@ -52,7 +52,7 @@ def clean(
     all_finished: bool,
     with_store: bool,
     as_json: bool,
-    **wished: Any,
+    **chosen_options: Any,
 ) -> int:
     r"""Remove what finished runs left on the target; without --yes only list it, with sizes.
 
@@ -68,24 +68,26 @@ def clean(
     """
     import asyncio
 
-    from adapter.cli.open import open_journal
-    from adapter.execution.cleaner import Wish
+    from adapter.cli.context import open_journal
+    from adapter.execution.cleaner import Options
 
-    if not (runs or all_finished or with_store or wished["older_than_s"] is not None):
+    if not (runs or all_finished or with_store or chosen_options["older_than_s"] is not None):
         raise click.UsageError("say what: RUN..., --older-than TIME, --all-finished or --store")
     if runs and all_finished:
         raise click.UsageError("either RUN... or --all-finished, not both")
     journal = open_journal()
     records = list({record.id: record for record in map(journal.find_run, runs)}.values()) if runs else journal.runs()
-    wish = Wish(**wished)
-    chosen = records if runs or all_finished or wish.older_than_s is not None else []
-    outcome = asyncio.run(_clean_all(journal, records, {record.id for record in chosen}, wish, with_store=with_store))
-    _show_json(outcome, wish) if as_json else _show(outcome, wish, named=bool(runs))
+    options = Options(**chosen_options)
+    chosen = records if runs or all_finished or options.older_than_s is not None else []
+    outcome = asyncio.run(
+        _clean_all(journal, records, {record.id for record in chosen}, options, with_store=with_store)
+    )
+    _show_json(outcome, options) if as_json else _show(outcome, options, named=bool(runs))
     return outcome.exit_code
 
 
 async def _clean_all(
-    journal: Journal, records: Sequence[RunRecord], chosen: set[str], wish: Wish, *, with_store: bool
+    journal: Journal, records: Sequence[RunRecord], chosen: set[str], options: Options, *, with_store: bool
 ) -> Outcome:
     """Go to each backend once; one that cannot be asked disturbs no other."""
     import json
@@ -101,7 +103,7 @@ async def _clean_all(
         if not runs and not with_store:
             continue
         try:
-            await _clean_one(journal, members[0], runs, wish, outcome, with_store=with_store)
+            await _clean_one(journal, members[0], runs, options, outcome, with_store=with_store)
         except AdapterError as error:
             outcome.problems.append((members[0].backend, str(error)))
             outcome.worse(error.exit_code)
@@ -118,22 +120,22 @@ async def _clean_one(
     journal: Journal,
     first: RunRecord,
     runs: Sequence[RunRecord],
-    wish: Wish,
+    options: Options,
     outcome: Outcome,
     *,
     with_store: bool,
 ) -> None:
-    from adapter.cli.open import backend_of, open_executor
+    from adapter.cli.context import backend_of, open_executor
     from adapter.execution.cleaner import Cleaner
     from adapter.execution.clock import RealClock
 
     backend = backend_of(first)
-    site = open_executor(backend, journal).site
+    site = open_executor(backend, journal).client
     async with site.transport:
         cleaner = Cleaner(site, journal, RealClock())
         store = await cleaner.store() if with_store else None
-        await _folders(cleaner, runs, wish, outcome)
-        if store is not None and wish.remove:
+        await _folders(cleaner, runs, options, outcome)
+        if store is not None and options.remove:
             emptied = await cleaner.empty_store(store)
             outcome.store += [(backend.name, name, found) for name, found in emptied.items()]
         elif store is not None:
@@ -143,9 +145,9 @@ async def _clean_one(
             outcome.store += [(backend.name, name, Found("found", size)) for name, size in sizes.items()]
 
 
-async def _folders(cleaner: Cleaner, runs: Sequence[RunRecord], wish: Wish, outcome: Outcome) -> None:
+async def _folders(cleaner: Cleaner, runs: Sequence[RunRecord], options: Options, outcome: Outcome) -> None:
     for record in runs:
-        selection, folders = await cleaner.folders(record.id, wish)
+        selection, folders = await cleaner.folders(record.id, options)
         outcome.folders += folders
         outcome.kept += selection.kept
         if selection.why_not:
@@ -155,7 +157,7 @@ async def _folders(cleaner: Cleaner, runs: Sequence[RunRecord], wish: Wish, outc
 # -- telling
 
 
-def _show(outcome: Outcome, wish: Wish, *, named: bool) -> None:
+def _show(outcome: Outcome, options: Options, *, named: bool) -> None:
     from adapter.cli.text import printable, table
 
     rows = [["JOB", "NAME", "STATE", "SIZE", "FOLDER"]]
@@ -166,11 +168,11 @@ def _show(outcome: Outcome, wish: Wish, *, named: bool) -> None:
     for job in outcome.kept:
         click.echo(f"kept: {job.key} ({printable(job.task.name)}) {job.verdict}; --failed takes it as well")
     for run, why in outcome.left_alone:
-        if named or wish.remove:
+        if named or options.remove:
             click.echo(f"left alone: run {run}: {printable(why)}")
     for text in _bad_lines(outcome):
         click.echo(f"adapter: {printable(text)}", err=True)
-    click.echo(_sum(outcome, wish))
+    click.echo(_sum(outcome, options))
 
 
 def _row(job: Job, found: Found) -> list[str]:
@@ -197,28 +199,28 @@ def _bad_lines(outcome: Outcome) -> Iterable[str]:
         yield f"backend {backend}: {text}; nothing more was done there"
 
 
-def _sum(outcome: Outcome, wish: Wish) -> str:
+def _sum(outcome: Outcome, options: Options) -> str:
     from adapter.core.units import format_bytes
 
     done = [found for _, found in outcome.folders if found.what in {"found", "removed"}]
     stored = [found for _, _, found in outcome.store if found.what in {"found", "removed"}]
     size = format_bytes(sum(found.size_bytes for found in [*done, *stored]))
     what = f"{len(done)} folders" + (f" and {len(stored)} files of the store" if stored else "") + f", {size}"
-    return f"removed {what}" if wish.remove else f"would remove {what}; nothing was removed, --yes removes it"
+    return f"removed {what}" if options.remove else f"would remove {what}; nothing was removed, --yes removes it"
 
 
-def _show_json(outcome: Outcome, wish: Wish) -> None:
+def _show_json(outcome: Outcome, options: Options) -> None:
     from adapter.cli.text import to_json
 
-    click.echo(to_json(_data(outcome, wish)))
+    click.echo(to_json(_data(outcome, options)))
 
 
-def _data(outcome: Outcome, wish: Wish) -> dict[str, Any]:
+def _data(outcome: Outcome, options: Options) -> dict[str, Any]:
     def told(found: Found) -> dict[str, Any]:
         return {"result": found.what, "size_bytes": found.size_bytes, "text": found.text or None}
 
     return {
-        "dry_run": not wish.remove,
+        "dry_run": not options.remove,
         "folders": [
             {"job": job.key, "run": job.run, "state": str(job.state), "directory": job.directory, **told(found)}
             for job, found in outcome.folders

@@ -50,7 +50,7 @@ def show(as_json: bool) -> None:
       adapter config show
       adapter config show --json
     """
-    from adapter.cli.open import choose_backend, journal_path
+    from adapter.cli.context import choose_backend, journal_path
     from adapter.cli.text import to_json
     from adapter.config.search import search_path
     from adapter.config.settings import load_settings, site_config_files

@@ -11,7 +11,7 @@ from adapter.cli.options import complete_run, quiet_option
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from adapter.execution.book import Event
+    from adapter.execution.job_table import Event
     from adapter.execution.journal import Journal, RunRecord
 
 READ_S = 1.0
@@ -31,7 +31,7 @@ def kill(targets: tuple[str, ...], quiet: bool) -> None:
     """
     import asyncio
 
-    from adapter.cli.open import find_target, job_at, open_journal
+    from adapter.cli.context import find_target, job_at, open_journal
 
     journal = open_journal()
     asked: dict[str, tuple[RunRecord, set[int]]] = {}
@@ -53,7 +53,7 @@ async def _kill(journal: Journal, record: RunRecord, indexes: set[int], *, quiet
     """Ask, and go on with the run (or watch who does) until the jobs have ended."""
     import asyncio
 
-    from adapter.cli.open import backend_of, open_executor
+    from adapter.cli.context import backend_of, open_executor
 
     def say(text: str) -> None:
         if not quiet:

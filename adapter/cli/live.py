@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapter.cli.context import open_transport
 from adapter.cli.interrupt import Interrupts
-from adapter.cli.open import open_transport
 from adapter.cli.text import printable, table
 from adapter.config.secrets import read_secrets
 from adapter.core.schema import unknown
 from adapter.core.state import State
 from adapter.core.units import format_seconds
 from adapter.errors import AdapterError, TransportError
-from adapter.execution.checker import Checker, Health, is_usable
 from adapter.execution.clock import RealClock
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
-from adapter.execution.site import Site
+from adapter.execution.preflight import Health, Preflight, is_usable
+from adapter.execution.scheduler_client import SchedulerClient
 from adapter.testkit import conformance
 from adapter.testkit.case import WALLTIME_S
 from adapter.testkit.cases import SENT
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from adapter.core.backend import Backend
-    from adapter.execution.book import Event
-    from adapter.execution.checker import Row
+    from adapter.execution.job_table import Event
+    from adapter.execution.preflight import Row
     from adapter.transports.base import Transport
 
 _WHAT_EVENTS = frozenset({"unreadable_line", "unknown_state", "unreadable_submit", "monitor_failed", "kill_failed"})
@@ -50,7 +50,7 @@ _MOST_SHOWN = 6  # cases under way on one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Options:
     """How much is to be tried; the words are those of :func:`adapter.testkit.conformance.run`."""
 
     quick: bool = False
@@ -193,14 +193,16 @@ def _one_line(text: str) -> str:
 # ---- the live backend --------------------------------------------------------------------------------------------
 
 
-async def examine(backend: Backend, wish: Wish | None, *, as_json: bool = False, recording: bool = False) -> Found:
-    """Look at *backend*, then run the table as *wish* says (``None``: run nothing), and leave nothing behind.
+async def examine(
+    backend: Backend, options: Options | None, *, as_json: bool = False, recording: bool = False
+) -> Found:
+    """Look at *backend*, then run the table as *options* says (``None``: run nothing), and leave nothing behind.
 
     Raises:
         AdapterError: a secret cannot be had.
         UsageError: ``--only`` names no case, or the backend needs an image.
     """
-    if wish is not None and "image" in backend.requires and not (wish.image or backend.values.get("image")):
+    if options is not None and "image" in backend.requires and not (options.image or backend.values.get("image")):
         raise click.UsageError(f"backend {backend.name} runs containers only; give the jobs one: --image IMAGE")
     found = Found(backend)
     progress = Progress(as_json=as_json)
@@ -211,8 +213,8 @@ async def examine(backend: Backend, wish: Wish | None, *, as_json: bool = False,
             await _look(found, transport)
             if not as_json:
                 click.echo(rows_text(found.rows))
-            if wish is not None and is_usable(found.rows):
-                await _try(found, transport, wish, progress, recording=recording)
+            if options is not None and is_usable(found.rows):
+                await _try(found, transport, options, progress, recording=recording)
     finally:
         progress.take_away()
     found.seconds = time.monotonic() - began
@@ -221,10 +223,10 @@ async def examine(backend: Backend, wish: Wish | None, *, as_json: bool = False,
 
 async def _look(found: Found, transport: Transport) -> None:
     backend = found.backend
-    found.rows = await Checker(backend, transport, RealClock(), _other_shells(backend)).check()
+    found.rows = await Preflight(backend, transport, RealClock(), _other_shells(backend)).check()
     with suppress(TransportError):
         if is_usable(found.rows):
-            (said,) = await Site(backend, transport).ask([NAMES_STEP], 60)
+            (said,) = await SchedulerClient(backend, transport).ask([NAMES_STEP], 60)
             found.names = names_in(said.stdout if said else "")
     found.workspace = next((row.found for row in found.rows if row.name == "workspace"), "")
 
@@ -238,7 +240,7 @@ def _other_shells(backend: Backend) -> dict[str, str]:
     return {"with login_shell": LOGIN_SHELL, "without login_shell": "exec sh -s"}
 
 
-async def _try(found: Found, transport: Transport, wish: Wish, progress: Progress, *, recording: bool) -> None:
+async def _try(found: Found, transport: Transport, options: Options, progress: Progress, *, recording: bool) -> None:
     secrets = read_secrets(found.backend)
     found.secrets = tuple(secrets.values())
     carrier = Recording(transport, time.time) if recording else Open(transport)
@@ -257,13 +259,13 @@ async def _try(found: Found, transport: Transport, wish: Wish, progress: Progres
         journal = Journal.open(Path(folder) / "journal.sqlite")
         executor = Executor(found.backend, transport=carrier, journal=journal, secrets=secrets, on_event=heard)
         names = conformance.names(executor, files)
-        for name in wish.only:
+        for name in options.only:
             if name not in names:
                 raise click.BadParameter(unknown("case", name, names), param_hint="--only")
-        progress.begin(wish.only or names)
+        progress.begin(options.only or names)
         try:
             async with executor, Interrupts() as interrupts:
-                work = _table(found, executor, wish, progress, files)
+                work = _table(found, executor, options, progress, files)
                 if await _unless_interrupted(work, interrupts) is None:
                     found.interrupted = True
                     progress.say("interrupted: jobs are killed and their folders removed; again to leave them")
@@ -279,7 +281,7 @@ async def _try(found: Found, transport: Transport, wish: Wish, progress: Progres
             found.batches = carrier.batches
 
 
-async def _table(found: Found, executor: Executor, wish: Wish, progress: Progress, files: Path) -> bool:
+async def _table(found: Found, executor: Executor, options: Options, progress: Progress, files: Path) -> bool:
     """Run the table; ``True`` once it is through."""
 
     def known(outcome: Outcome) -> None:
@@ -290,12 +292,12 @@ async def _table(found: Found, executor: Executor, wish: Wish, progress: Progres
     found.outcomes = await conformance.run(
         executor,
         folder=files,
-        image=wish.image,
-        quick=wish.quick,
-        walltime_s=wish.walltime_s or WALLTIME_S,
-        many=wish.many,
-        only=wish.only,
-        hold=wish.hold,
+        image=options.image,
+        quick=options.quick,
+        walltime_s=options.walltime_s or WALLTIME_S,
+        many=options.many,
+        only=options.only,
+        hold=options.hold,
         tell=known,
         under_way=progress.under_way,
     )

@@ -35,7 +35,7 @@ def logs(job: str, stream: str, follow: bool, lines: int | None) -> None:
     import asyncio
     from datetime import UTC, datetime
 
-    from adapter.cli.open import find_job, open_journal
+    from adapter.cli.context import find_job, open_journal
     from adapter.errors import JournalError
 
     journal = open_journal()
@@ -53,10 +53,10 @@ def logs(job: str, stream: str, follow: bool, lines: int | None) -> None:
 
 
 async def _show(journal: Journal, record: RunRecord, job: Job, stream: str, lines: int | None) -> None:
-    from adapter.cli.open import backend_of, open_executor
+    from adapter.cli.context import backend_of, open_executor
 
     executor = open_executor(backend_of(record), journal)
-    async with executor.site.transport:
+    async with executor.client.transport:
         await _write_all(executor, job, stream, lines)
 
 
@@ -85,8 +85,8 @@ async def _follow(journal: Journal, record: RunRecord, job: Job, stream: str, li
     """Go on with the run while its job is followed: somebody has to ask the scheduler."""
     import asyncio
 
+    from adapter.cli.context import backend_of, open_executor
     from adapter.cli.follow import follow, write_bytes
-    from adapter.cli.open import backend_of, open_executor
     from adapter.errors import TransportError
 
     async with open_executor(backend_of(record), journal) as executor:

@@ -30,7 +30,7 @@ _SAID_NO, _INTERRUPTED = 5, 130
 )
 @click.option("--force", is_flag=True, help="Replace what was recorded there before.")
 @table_options
-def record(name: str, folder: Path | None, force: bool, **wished: Any) -> int:
+def record(name: str, folder: Path | None, force: bool, **given: Any) -> int:
     r"""Run the live check, and keep the scheduler's answers as captures that `adapter test` replays.
 
     Names of users, hosts and homes are taken out. What each answer should mean is proposed, from the jobs' own ends
@@ -45,15 +45,15 @@ def record(name: str, folder: Path | None, force: bool, **wished: Any) -> int:
     import asyncio
 
     from adapter.cli.check import summary
-    from adapter.cli.live import Wish, examine
-    from adapter.cli.open import open_backend
+    from adapter.cli.context import open_backend
+    from adapter.cli.live import Options, examine
 
     backend = open_backend(name)
     target = folder or Path("captures") / backend.name
     before = _recorded_before(target)
     if before and not force:
         raise click.UsageError(f"{target} holds {len(before)} recorded captures; --force replaces them, --to goes on")
-    found = asyncio.run(examine(backend, Wish(**wished), recording=True))
+    found = asyncio.run(examine(backend, Options(**given), recording=True))
     click.echo("\n".join(summary(found)))
     if found.interrupted:
         return _INTERRUPTED

@@ -36,7 +36,7 @@ def render(
       adapter render tasks.yaml --on cluster
       adapter render --on ./cluster.yaml --cpu 4 --walltime 2h -- ./simulate
     """
-    from adapter.cli.open import choose_backend, open_backend
+    from adapter.cli.context import choose_backend, open_backend
     from adapter.cli.tasks import has_image, refuse_images, tasks_and_name, with_workdir
 
     tasks, _ = tasks_and_name(files, command_words(), options)
@@ -58,8 +58,8 @@ def render(
 
 def rehearse(backend: Backend, tasks: Sequence[Task]) -> list[dict[str, Any]]:
     """Return, for each task, its name and the actions of its life with their texts."""
+    from adapter.core.dry_run import RUN, life_cycle
     from adapter.core.job import Job
-    from adapter.core.rehearsal import RUN, life_cycle
 
     pages = []
     for index, task in enumerate(tasks, 1):

@@ -76,7 +76,7 @@ def _run(
 ) -> int:
     import asyncio
 
-    from adapter.cli.open import choose_backend, open_backend
+    from adapter.cli.context import choose_backend, open_backend
     from adapter.cli.start import start
     from adapter.cli.tasks import has_image, refuse_images, tasks_and_name, with_workdir
     from adapter.cli.text import printable

@@ -48,7 +48,7 @@ def simulate(name: str, command: tuple[str, ...], into: Path | None, sets: tuple
       adapter simulate ./cluster.yaml --set FAIL=0.2 -- make test
       adapter simulate cluster --into /scratch/fake
     """
-    from adapter.cli.open import open_backend
+    from adapter.cli.context import open_backend
     from adapter.testkit.simulate.folder import make_folder
     from adapter.testkit.simulate.plan import make_plan
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from adapter.cli.background import leave_driver
-from adapter.cli.drive import Ending, Watch, Watched, tell_detached
+from adapter.cli.context import open_executor, open_journal
 from adapter.cli.interrupt import Interrupts
-from adapter.cli.open import open_executor, open_journal
+from adapter.cli.runner import Ending, Watch, Watched, tell_detached
 from adapter.cli.text import run_data, to_json
 from adapter.core.state import State
 

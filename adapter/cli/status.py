@@ -35,7 +35,7 @@ def status(target: str | None, no_poll: bool, show_all: bool, as_json: bool) -> 
     """
     import asyncio
 
-    from adapter.cli.open import find_target, open_journal
+    from adapter.cli.context import find_target, open_journal
 
     journal = open_journal()
     if target is None:
@@ -54,7 +54,7 @@ async def look_at(journal: Journal, records: Sequence[RunRecord]) -> None:
     """Ask once about the unfinished ones of *records*; one that cannot be asked about disturbs no other."""
     import asyncio
 
-    from adapter.cli.open import backend_of, open_executor
+    from adapter.cli.context import backend_of, open_executor
     from adapter.errors import AdapterError
 
     async def look(record: RunRecord) -> None:
@@ -88,7 +88,7 @@ def _show_runs(journal: Journal, records: Sequence[RunRecord], *, as_json: bool)
 def _show_run(journal: Journal, record: RunRecord, index: int | None, *, as_json: bool) -> None:
     import time
 
-    from adapter.cli.open import job_at
+    from adapter.cli.context import job_at
     from adapter.cli.text import counts_text, job_data, job_rows, printable, run_data, table, to_json
     from adapter.core.waiting import with_reasons
 
@@ -126,7 +126,7 @@ def note_of(journal: Journal, record: RunRecord, jobs: Sequence[Job]) -> str:
     import time
 
     from adapter.core.state import State
-    from adapter.execution.owner import is_alive
+    from adapter.execution.lease import is_alive
 
     waiting = sum(job.state is State.WAITING for job in jobs)
     if not waiting or journal.driver(record.id, time.time(), is_alive) is not None:

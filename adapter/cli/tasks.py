@@ -13,9 +13,9 @@ import click
 from adapter.config.load import list_backends
 from adapter.config.local_paths import kind_here
 from adapter.config.tasks import load_task_set
-from adapter.core.fit import image_of
 from adapter.core.image import named, seen_from
 from adapter.core.local_files import special_input
+from adapter.core.requirements import image_of
 from adapter.core.task import Input, Output, Resources, Step, Task
 from adapter.core.template import needs_target
 from adapter.errors import UnsupportedImage

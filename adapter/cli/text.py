@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.core.state import State
 from adapter.core.units import format_bytes, format_seconds
-from adapter.execution.book import is_done
+from adapter.execution.job_table import is_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -38,8 +38,8 @@ def wait(
     """
     import asyncio
 
-    from adapter.cli.drive import Watch, drive_in_background, watch_runs
-    from adapter.cli.open import open_journal
+    from adapter.cli.context import open_journal
+    from adapter.cli.runner import Watch, drive_in_background, watch_runs
 
     journal = open_journal()
     records = list({record.id: record for record in (journal.find_run(run) for run in runs)}.values())

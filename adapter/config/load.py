@@ -13,9 +13,9 @@ from adapter.config import search
 from adapter.config.document import MOST_BACKEND_BYTES, Document, parse, read_file
 from adapter.config.search import Found
 from adapter.core.backend import Backend, backend_from, merge
-from adapter.core.check import problems_in
-from adapter.core.check_advice import backend_advice
 from adapter.core.schema import Finding, KeyPath, dotted, form_findings, without, without_echoes, without_nulls
+from adapter.core.validate import problems_in
+from adapter.core.validate_advice import backend_advice
 from adapter.errors import ConfigError, PatternError, Problem, SchemaError, TemplateError
 
 if TYPE_CHECKING:

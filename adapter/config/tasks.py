@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from adapter.config.document import MOST_BYTES, Document, parse, parse_json_line, read_file
 from adapter.config.load import Shape, schema, with_words
 from adapter.config.local_paths import kind_here, same_file
-from adapter.core.check_advice import task_advice
-from adapter.core.check_task import documents_in, filled, task_problems_in
 from adapter.core.image import seen_from
 from adapter.core.local_files import Makers, missing_input, special_input, writer_problems
 from adapter.core.order import order_problems
 from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
 from adapter.core.task import Output, Task, is_template, rendered_folder, task_from
+from adapter.core.validate_advice import task_advice
+from adapter.core.validate_task import documents_in, filled, task_problems_in
 from adapter.errors import ConfigError, Problem, SchemaError, TaskError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from adapter.core import checked
+from adapter.core import bounds
 from adapter.core.job import Usage
 from adapter.core.state import Reason
 
@@ -36,26 +36,26 @@ def parse_exit_file(text: str) -> ExitReport | None:
 
     An empty or torn file is not an answer, nor is one with a code that no shell gives, or with two codes.
     """
-    pairs = [line.strip().split(" ", 1) for line in checked.lines(text) if " " in line.strip()]
+    pairs = [line.strip().split(" ", 1) for line in bounds.lines(text) if " " in line.strip()]
     entries = dict(reversed(pairs))  # the first of a name counts
     codes = {value for name, value in pairs if name == "exit_code"}
-    code = checked.exit_code(codes.pop()) if len(codes) == 1 else None
+    code = bounds.exit_code(codes.pop()) if len(codes) == 1 else None
     if code is None:
         return None
-    started, ended = checked.number(entries.get("started")), checked.number(entries.get("ended"))
+    started, ended = bounds.number(entries.get("started")), bounds.number(entries.get("ended"))
     return ExitReport(
         exit_code=code,
         signal=signal_in(code),
         reason=Reason(entries["reason"]) if entries.get("reason") in set(Reason) else None,
-        message=checked.storable(entries.get("message", "")[:MOST_MESSAGE_LETTERS]),
-        job_id=checked.job_id(entries.get("job_id")),
+        message=bounds.storable(entries.get("message", "")[:MOST_MESSAGE_LETTERS]),
+        job_id=bounds.job_id(entries.get("job_id")),
         started_at=started,
         ended_at=ended,
         usage=Usage(
             wall_s=None if started is None or ended is None else max(0.0, ended - started),
             user_s=_shell_time(entries.get("user")),
             system_s=_shell_time(entries.get("system")),
-            peak_ram_bytes=checked.whole(entries.get("peak_ram_bytes")),
+            peak_ram_bytes=bounds.whole(entries.get("peak_ram_bytes")),
         ),
     )
 

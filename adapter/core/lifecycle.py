@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from adapter.core.state import Reason, State
 
 if TYPE_CHECKING:
+    from adapter.core.answers import Observation
     from adapter.core.exit_file import ExitReport
     from adapter.core.job import Job
-    from adapter.core.parse import Observation
 
 NEVER_STARTS = "it can never start"
 _NO_REASON = frozenset({"none", "(none)", "null", "(null)", "n/a", "-"})  # how a listing writes that there is none

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from adapter.core import checked
+from adapter.core import bounds
 from adapter.core.exit_file import ExitReport, parse_exit_file
 from adapter.core.job_id import parts
 from adapter.core.specs import DROP, KEEP
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _ANSWERED, _CANNOT_WRITE, _BEGUN, _INTERRUPTED, _NEVER = 0, 73, 75, 76, 77  # what the steps below exit with
 
 
-class Handover(StrEnum):
+class SubmitStatus(StrEnum):
     """How a try stands.
 
     ``ANSWERED``: there is a receipt. ``BEGUN``: another process is at it. ``INTERRUPTED``: it began, its process is
@@ -48,7 +48,7 @@ class Handover(StrEnum):
 class Receipt:
     """A submit command's answer as kept on the target; ``exit_code`` is the command's own, ``None`` unless answered."""
 
-    handover: Handover
+    status: SubmitStatus
     exit_code: int | None
 
 
@@ -139,16 +139,16 @@ def read_receipt(completed: CompletedCommand) -> tuple[Receipt, CompletedCommand
     """Return how the try stands, and the submit command's own answer (without the receipt's mark)."""
     if completed.exit_code == _ANSWERED:
         answer, mark, text = completed.stdout.rpartition("\nreceipt ")
-        code = checked.exit_code(text) if mark else None
+        code = bounds.exit_code(text) if mark else None
         if code is None:  # there is an answer, and it cannot be read: as good as none
-            return Receipt(Handover.INTERRUPTED, None), completed
+            return Receipt(SubmitStatus.INTERRUPTED, None), completed
         own = type(completed)(command=completed.command, exit_code=code, stdout=answer, stderr=completed.stderr)
-        return Receipt(Handover.ANSWERED, code), own
-    handover = _HANDOVERS.get(completed.exit_code, Handover.UNWRITABLE)
-    return Receipt(handover, None), completed
+        return Receipt(SubmitStatus.ANSWERED, code), own
+    status = _STATUSES.get(completed.exit_code, SubmitStatus.UNWRITABLE)
+    return Receipt(status, None), completed
 
 
-_HANDOVERS = {_BEGUN: Handover.BEGUN, _INTERRUPTED: Handover.INTERRUPTED, _NEVER: Handover.NEVER}
+_STATUSES = {_BEGUN: SubmitStatus.BEGUN, _INTERRUPTED: SubmitStatus.INTERRUPTED, _NEVER: SubmitStatus.NEVER}
 
 
 def probe_step(jobs: Sequence[Job]) -> str:
@@ -200,15 +200,15 @@ def read_probe(stdout: str, jobs: Sequence[Job]) -> dict[str, Probe]:
     probes: dict[str, Probe] = {}
     for block in re.split(r"^@", stdout, flags=re.MULTILINE)[1:]:
         number, _, text = block.partition("\n")
-        index = checked.whole(number)
+        index = bounds.whole(number)
         if index is None or index >= len(jobs):
             continue
         key = jobs[index].key
         earlier = probes.get(key, Probe())
-        wrote = "".join(f"{line[1:]}\n" for line in checked.lines(text) if line.startswith("="))
-        told = [line for line in checked.lines(text) if line.startswith("by ")]
+        wrote = "".join(f"{line[1:]}\n" for line in bounds.lines(text) if line.startswith("="))
+        told = [line for line in bounds.lines(text) if line.startswith("by ")]
         by = _BY.match(told[0]) if len(told) == 1 else None
-        job_id = checked.job_id(by["job_id"]) if by and by["job_id"] != ID_NOT_LEARNT else None
+        job_id = bounds.job_id(by["job_id"]) if by and by["job_id"] != ID_NOT_LEARNT else None
         submit_try = int(by["try"]) if by and by["try"] else None
         probes[key] = Probe(
             job_id or earlier.job_id, parse_exit_file(wrote) or earlier.report, submit_try or earlier.submit_try

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.fit import image_of, refuse_unsupported, with_defaults, with_queue
 from adapter.core.image import named
+from adapter.core.requirements import image_of, refuse_unsupported, with_defaults, with_queue
 from adapter.core.task import RESOURCE_FIELDS, is_pattern
 from adapter.core.template import Raw, needs_target, quote, words
 from adapter.core.variables import ID_NOT_LEARNT

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jmespath
 
 from adapter.core import units
-from adapter.core.rows import JsonRows, grammar_from, json_rows
+from adapter.core.grammars import JsonRows, grammar_from, json_rows
 from adapter.core.state import Reason, State
 from adapter.core.template import Condition, PlainTemplate, Template
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jmespath.parser import ParsedResult
 
-    from adapter.core.rows import Grammar
+    from adapter.core.grammars import Grammar
 
 GONE = "gone"
 DROP, KEEP = "drop", "keep"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapter.core.parse import classify, parse_job_id
+from adapter.core.answers import classify, parse_job_id
 from adapter.errors import AmbiguousJobId, OutputError
 
 if TYPE_CHECKING:

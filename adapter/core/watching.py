@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from adapter.core import checked
+from adapter.core import bounds
 
 if TYPE_CHECKING:
     from adapter.core.specs import WatchSpec
@@ -17,7 +17,7 @@ GATHER_S = 0.2  # what is told right after the first line belongs to it
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WatchResult:
     """What came of one watch: the job ids that it named, and, if the command ended by itself, what it said."""
 
     job_ids: frozenset[str]
@@ -53,16 +53,16 @@ exit 0
 """
 
 
-def read_watch(spec: WatchSpec, nonce: str, stdout: str) -> Told:
+def read_watch(spec: WatchSpec, nonce: str, stdout: str) -> WatchResult:
     """Return what the script of :func:`watch_script` printed."""
     match = re.search(rf"^{nonce} ended ([0-9]{{1,3}})$", stdout, re.MULTILINE)
     text = stdout[: match.start()] if match else stdout
     words = f"exit code {match[1]}: {text.strip() or 'nothing'}" if match else None
-    return Told(job_ids_told(spec, text), words)
+    return WatchResult(job_ids_told(spec, text), words)
 
 
 def job_ids_told(spec: WatchSpec, text: str) -> frozenset[str]:
     """Return the job ids that *text* names; a line that fits nothing is noise."""
     rows = spec.grammar.read(text)
-    named = (checked.job_id(row["job_id"]) for row in rows.rows) if rows else ()
+    named = (bounds.job_id(row["job_id"]) for row in rows.rows) if rows else ()
     return frozenset(job_id for job_id in named if job_id)

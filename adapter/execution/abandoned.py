@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adapter.execution.book import Book
-from adapter.execution.owner import OWNED_FOR_S, is_alive
+from adapter.execution.job_table import JobTable
+from adapter.execution.lease import OWNED_FOR_S, is_alive
 from adapter.execution.poller import Poller
 from adapter.execution.submitter import Submitter
 
 if TYPE_CHECKING:
     from adapter.execution.clock import Clock
     from adapter.execution.journal import Journal
-    from adapter.execution.site import Site
+    from adapter.execution.scheduler_client import SchedulerClient
 
 AGAIN_S = 5.0
 
@@ -23,26 +23,26 @@ class Abandoned:
     Nothing of them is submitted, killed or collected: that is for whoever goes on with the run.
     """
 
-    def __init__(self, site: Site, journal: Journal, clock: Clock) -> None:
+    def __init__(self, client: SchedulerClient, journal: Journal, clock: Clock) -> None:
         """Nothing is asked yet."""
-        self._book = Book(site, journal, clock, None)
-        self._poller, self._submitter = Poller(self._book), Submitter(self._book)
+        self._table = JobTable(client, journal, clock, None)
+        self._poller, self._submitter = Poller(self._table), Submitter(self._table)
         self._next_at = 0.0
 
     async def look(self, now: float) -> None:
         """Ask about their jobs, now and then, and give their room back once they have ended."""
-        book, journal = self._book, self._book.journal
+        table, journal = self._table, self._table.journal
         if now < self._next_at:
             return
         self._next_at = now + AGAIN_S
-        for run in journal.abandoned_runs(book.backend.name, is_alive):
-            if not journal.claim(run, book.owner, now, OWNED_FOR_S, is_alive):
+        for run in journal.abandoned_runs(table.backend.name, is_alive):
+            if not journal.claim(run, table.owner, now, OWNED_FOR_S, is_alive):
                 continue
             try:
-                book.jobs = {job.key: job for job in journal.jobs(run)}
+                table.jobs = {job.key: job for job in journal.jobs(run)}
                 await self._submitter.resolve(now)
-                jobs = [job for job in book.jobs.values() if job.job_id is not None and not job.state.is_final]
+                jobs = [job for job in table.jobs.values() if job.job_id is not None and not job.state.is_final]
                 if jobs:
                     await self._poller.ask(jobs)
             finally:
-                journal.release(run, book.owner)
+                journal.release(run, table.owner)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapter.core.fit import shown_amount, with_defaults
+from adapter.core.requirements import shown_amount, with_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.core.job import Job
-    from adapter.execution.book import Book
+    from adapter.execution.job_table import JobTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Admitted:
 class Admission:
     """Counts the jobs of a backend, of all processes that share the journal, against its limits."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, table: JobTable) -> None:
         """Nothing is admitted yet."""
-        self._book = book
+        self._table = table
 
     def admit(self, waiting: Sequence[Job], now: float) -> Admitted:
         """Return which of *waiting*, in their order, may be submitted at *now*.
@@ -40,17 +40,17 @@ class Admission:
         To be called inside :meth:`Journal.exclusive`, in which the admitted ones are written down as begun: then no
         other process can take the same room.
         """
-        book, limits = self._book, self._book.backend.limits
-        mine = [job for job in book.mine() if job.submit_began and not job.state.is_final]
-        others = book.driven_elsewhere() if limits.max_tasks is not None or limits.capacity else []
+        table, limits = self._table, self._table.backend.limits
+        mine = [job for job in table.mine() if job.submit_began and not job.state.is_final]
+        others = table.driven_elsewhere() if limits.max_tasks is not None or limits.capacity else []
         room, why = limits.submit_batch, ""
         if limits.max_tasks is not None and limits.max_tasks - len(mine) - len(others) < room:
             room = limits.max_tasks - len(mine) - len(others)
-            why = f"limit of {limits.max_tasks} jobs at once on {book.backend.name}"
+            why = f"limit of {limits.max_tasks} jobs at once on {table.backend.name}"
         rate_room = self._room_in_rate(now)
         if rate_room is not None and rate_room < room:
-            room, why = rate_room, f"limit of {limits.submit_per_minute:g} submits a minute on {book.backend.name}"
-        left = dict(book.site.capacity)
+            room, why = rate_room, f"limit of {limits.submit_per_minute:g} submits a minute on {table.backend.name}"
+        left = dict(table.client.capacity)
         for job in (*mine, *others):
             self._take(left, job)
         admitted: list[Job] = []
@@ -65,18 +65,18 @@ class Admission:
         if len(admitted) == len(waiting):
             why = ""
         if rate_room is not None and admitted:
-            book.journal.add_submit(book.backend.name, len(admitted), now)
+            table.journal.add_submit(table.backend.name, len(admitted), now)
         by_rate = rate_room is not None and len(admitted) >= rate_room
         return Admitted(admitted, why, by_others=bool(others and why), again_s=1.0 if by_rate else None)
 
     def _needs(self, job: Job) -> dict[str, float]:
-        return with_defaults(self._book.backend, job.task).resources.asked()
+        return with_defaults(self._table.backend, job.task).resources.asked()
 
     def _lacks(self, left: dict[str, float], job: Job) -> str:
         needs = self._needs(job)
         for name, room in left.items():
             if needs.get(name, 0) > room + 1e-9:
-                whole = shown_amount(name, self._book.site.capacity[name])
+                whole = shown_amount(name, self._table.client.capacity[name])
                 return f"waits for {name} {shown_amount(name, needs[name])} of {whole}"
         return ""
 
@@ -87,9 +87,9 @@ class Admission:
 
     def _room_in_rate(self, now: float) -> int | None:
         """How many more may be submitted now; ``None`` without a limit. Below one a minute it is one in longer."""
-        rate = self._book.backend.limits.submit_per_minute
+        rate = self._table.backend.limits.submit_per_minute
         if rate is None:
             return None
         since = now - max(60.0, 60.0 / rate)
-        sent = self._book.journal.submits_between(self._book.backend.name, since, now)
+        sent = self._table.journal.submits_between(self._table.backend.name, since, now)
         return max(0, max(1, int(rate)) - sent)

@@ -21,7 +21,7 @@ from adapter.core.clean import (
 )
 from adapter.core.template import target_path
 from adapter.errors import TransportError
-from adapter.execution.owner import OWNED_FOR_S, is_alive, this_process
+from adapter.execution.lease import OWNED_FOR_S, is_alive, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.execution.clock import Clock
     from adapter.execution.journal import Journal
-    from adapter.execution.site import Site
+    from adapter.execution.scheduler_client import SchedulerClient
 
 _AT_ONCE = 200  # folders in one `run`: what an interruption leaves unsaid is at most this much
 _TIMEOUT_S = 1800.0  # millions of files on a busy shared file system
@@ -38,7 +38,7 @@ _NO_ANSWER = Found("unknown", text="no answer came; clean again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Options:
     """What the asker wants: runs that ended before *older_than_s* (``None``: any), also what went wrong, for real."""
 
     older_than_s: float | None = None
@@ -49,32 +49,32 @@ class Wish:
 class Cleaner:
     """Looks at, or removes, the folders of finished runs of one backend. Its transport is open."""
 
-    def __init__(self, site: Site, journal: Journal, clock: Clock) -> None:
+    def __init__(self, client: SchedulerClient, journal: Journal, clock: Clock) -> None:
         """Nothing is asked yet. *site* needs no preparing: nothing is to be made there."""
-        self._site, self._journal, self._clock = site, journal, clock
-        self._where = target_path(site.backend.workspace)
+        self._client, self._journal, self._clock = client, journal, clock
+        self._where = target_path(client.backend.workspace)
 
-    async def folders(self, run: str, wish: Wish) -> tuple[Selection, list[tuple[Job, Found]]]:
+    async def folders(self, run: str, options: Options) -> tuple[Selection, list[tuple[Job, Found]]]:
         """Look at the folders of *run*, or remove them; return what was chosen, and what became of each.
 
         Raises:
             TransportError: the target cannot be asked.
         """
-        if not wish.remove:
-            selection = self._select(run, wish)
+        if not options.remove:
+            selection = self._select(run, options)
             return selection, await self._each(selection.jobs, remove=False)
         owner = this_process()
         if not self._journal.claim(run, owner, self._clock.now(), OWNED_FOR_S, is_alive):
             return Selection(why_not="another process is at it"), []
         try:
-            selection = self._select(run, wish)  # as it stands now that nobody else writes it
+            selection = self._select(run, options)  # as it stands now that nobody else writes it
             return selection, await self._each(selection.jobs, remove=True)
         finally:
             self._journal.release(run, owner)
 
-    def _select(self, run: str, wish: Wish) -> Selection:
+    def _select(self, run: str, options: Options) -> Selection:
         jobs = self._journal.jobs(run)
-        return select(jobs, now=self._clock.now(), older_than_s=wish.older_than_s, with_failed=wish.with_failed)
+        return select(jobs, now=self._clock.now(), older_than_s=options.older_than_s, with_failed=options.with_failed)
 
     async def _each(self, jobs: Sequence[Job], *, remove: bool) -> list[tuple[Job, Found]]:
         results = [(job, _NOT_OURS) for job in jobs if workspace_of(job) is None]
@@ -87,7 +87,7 @@ class Cleaner:
         return results
 
     async def _chunk(self, workspace: str, jobs: Sequence[Job], *, remove: bool) -> list[tuple[Job, Found]]:
-        completed = (await self._site.ask([folders_step(self._where, workspace, jobs, remove=remove)], _TIMEOUT_S))[0]
+        completed = (await self._client.ask([folders_step(self._where, workspace, jobs, remove=remove)], _TIMEOUT_S))[0]
         if completed is None:
             return [(job, _NO_ANSWER) for job in jobs]
         said = read_found(completed.stdout)
@@ -113,7 +113,7 @@ class Cleaner:
         workspace = await self._workspace()
         if not workspace:
             return Store({}, {}, {})
-        completed = (await self._site.ask([store_list_step(self._where, workspace)], _TIMEOUT_S))[0]
+        completed = (await self._client.ask([store_list_step(self._where, workspace)], _TIMEOUT_S))[0]
         if completed is None or completed.exit_code != 0:
             raise TransportError(f"cannot look at the store: {completed.words if completed else 'no answer'}")
         return read_store(completed.stdout)
@@ -128,7 +128,7 @@ class Cleaner:
         if not names:
             return {}
         step = store_remove_step(self._where, await self._workspace(), names)
-        completed = (await self._site.ask([step], _TIMEOUT_S))[0]
+        completed = (await self._client.ask([step], _TIMEOUT_S))[0]
         if completed is None or completed.exit_code != 0:
             raise TransportError(f"cannot clean the store: {completed.words if completed else 'no answer'}")
         return read_found(completed.stdout)
@@ -136,7 +136,7 @@ class Cleaner:
     async def _workspace(self) -> str:
         """Return where the workspace really is; empty where there is none."""
         step = f'workspace={self._where}\n[ -d "$workspace" ] || exit 0\ncd -P "$workspace" && pwd -P'
-        completed = (await self._site.ask([step], 60))[0]
+        completed = (await self._client.ask([step], 60))[0]
         if completed is None or completed.exit_code != 0:
             raise TransportError(f"cannot find the workspace: {completed.words if completed else 'no answer'}")
         return completed.stdout.strip("\n")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from adapter.core.job import Job
     from adapter.core.task import Output
-    from adapter.execution.book import Book
+    from adapter.execution.job_table import JobTable
 
 _MOST_NAMED = 3
 _ARRIVALS = (".adapter-*.part/*", "*/.adapter-*.part/*")
@@ -54,19 +54,19 @@ class _Arrival:
 class Collector:
     """Brings the declared outputs of the ended jobs of an executor."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, table: JobTable) -> None:
         """Nothing is brought before the executor says so."""
-        self._book = book
+        self._table = table
         self._claims: dict[str, dict[str, Claim]] = {}  # by run: the files here that its jobs brought
 
     async def collect(self) -> None:
         """Bring the outputs of every job that ended and was not collected yet, all in one go."""
-        book = self._book
-        for run in book.foreign:  # another process brings its files, and knows better
+        table = self._table
+        for run in table.foreign:  # another process brings its files, and knows better
             self._claims.pop(run, None)
-        ended = [job for job in book.mine() if job.state.is_final and not job.collected]
+        ended = [job for job in table.mine() if job.state.is_final and not job.collected]
         without = [job for job in ended if not _brought(job) or job.directory is None]
-        await book.update(*(job.but(collected=True) for job in without))
+        await table.update(*(job.but(collected=True) for job in without))
         jobs = [job for job in ended if _brought(job) and job.directory is not None]
         if not jobs:
             return
@@ -84,24 +84,24 @@ class Collector:
         except ConnectError:
             raise
         except TransportError as error:
-            await self._book.update(job.but(collected=True, collect_problem=str(error)))
+            await self._table.update(job.but(collected=True, collect_problem=str(error)))
 
     async def _bring(self, jobs: Sequence[Job]) -> None:
-        book = self._book
+        table = self._table
         for run in {job.run for job in jobs} - self._claims.keys():
-            self._claims[run] = {path: Claim(*entry) for path, entry in book.journal.brought(run).items()}
+            self._claims[run] = {path: Claim(*entry) for path, entry in table.journal.brought(run).items()}
         with ExitStack() as stack:
             arriving = [self._arrival(job, stack) for job in jobs]
             downloads = [each.downloads() for each in arriving]
-            files = iter(await book.site.get([download for each in downloads for download in each]))
+            files = iter(await table.client.get([download for each in downloads for download in each]))
             for each, wanted in zip(arriving, downloads, strict=True):
                 each.files = [next(files) for _ in wanted]
             await asyncio.to_thread(self._put_all, arriving)
-        book.journal.add_brought((each.job, each.sources) for each in arriving)
-        await book.update(*(self._collected(each) for each in arriving))
+        table.journal.add_brought((each.job, each.sources) for each in arriving)
+        await table.update(*(self._collected(each) for each in arriving))
 
     def _arrival(self, job: Job, stack: ExitStack) -> _Arrival:
-        work = job_values(self._book.backend, job, self._book.site.workspace)["work_directory"]
+        work = job_values(self._table.backend, job, self._table.client.workspace)["work_directory"]
         names = (f"{job.token}-{number}" for number, _ in enumerate(_brought(job), 1))
         folders = [
             stack.enter_context(arrivals(output.to, name)) for output, name in zip(_brought(job), names, strict=True)
@@ -156,7 +156,7 @@ class Collector:
         if claim is None:
             return f"{target} was here already and stays; what this task brought is {place} (--force replaces)"
         task = next(
-            (f"task {each.task.name!r}" for each in self._book.jobs_of(job.run) if each.index == claim.number), ""
+            (f"task {each.task.name!r}" for each in self._table.jobs_of(job.run) if each.index == claim.number), ""
         )
         return f"{target} was brought by {task} (job {job.run}.{claim.number}); what this task brought is {place}"
 

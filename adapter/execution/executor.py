@@ -12,9 +12,9 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from adapter.core.fit import with_defaults
 from adapter.core.job import Job
 from adapter.core.render import render_job
+from adapter.core.requirements import with_defaults
 from adapter.core.state import Reason, State
 from adapter.errors import (
     AuthenticationError,
@@ -24,15 +24,15 @@ from adapter.errors import (
     TransportError,
 )
 from adapter.execution.abandoned import Abandoned
-from adapter.execution.book import Book, is_done
 from adapter.execution.clock import RealClock, backoff
 from adapter.execution.collector import Collector
+from adapter.execution.job_table import JobTable, is_done
 from adapter.execution.journal import RunRecord
+from adapter.execution.lease import OWNED_FOR_S, is_alive
 from adapter.execution.logs import Logs
-from adapter.execution.owner import OWNED_FOR_S, is_alive
 from adapter.execution.poller import Poller
 from adapter.execution.prepare import prepared
-from adapter.execution.site import Site
+from adapter.execution.scheduler_client import SchedulerClient
 from adapter.execution.submitter import Submitter
 from adapter.execution.watcher import Watcher
 
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
     from adapter.core.task import Task
-    from adapter.execution.book import Event
     from adapter.execution.clock import Clock
+    from adapter.execution.job_table import Event
     from adapter.execution.journal import Journal
     from adapter.transports.base import Transport
 
@@ -68,12 +68,14 @@ class Executor:
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         """Nothing is asked or started yet: entering does. *secrets* are the texts of the backend's ``secrets``."""
-        self._book = Book(Site(backend, transport, secrets=secrets), journal, clock or RealClock(), on_event)
-        self._submitter, self._poller = Submitter(self._book), Poller(self._book)
-        self._collector = Collector(self._book)
-        self._abandoned = Abandoned(self._book.site, journal, self._book.clock)
+        self._table = JobTable(
+            SchedulerClient(backend, transport, secrets=secrets), journal, clock or RealClock(), on_event
+        )
+        self._submitter, self._poller = Submitter(self._table), Poller(self._table)
+        self._collector = Collector(self._table)
+        self._abandoned = Abandoned(self._table.client, journal, self._table.clock)
         self._wake = asyncio.Event()
-        self._watcher = Watcher(self._book, self._hurry)
+        self._watcher = Watcher(self._table, self._hurry)
         self._loop: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._prepared = False
@@ -86,26 +88,26 @@ class Executor:
     @property
     def backend(self) -> Backend:
         """The backend, with the overlays of the version that was found once it was asked."""
-        return self._book.backend
+        return self._table.backend
 
     @property
-    def site(self) -> Site:
+    def client(self) -> SchedulerClient:
         """The backend over its transport."""
-        return self._book.site
+        return self._table.client
 
     @property
     def journal(self) -> Journal:
         """The journal that everything is written to."""
-        return self._book.journal
+        return self._table.journal
 
     @property
     def jobs(self) -> Mapping[str, Job]:
         """The jobs as they are known now, by key."""
-        return self._book.jobs
+        return self._table.jobs
 
     async def __aenter__(self) -> Self:
         """Open the transport and start to work."""
-        await self.site.transport.__aenter__()
+        await self.client.transport.__aenter__()
         self._loop = asyncio.create_task(self._work(), name="adapter executor")
         return self
 
@@ -118,9 +120,9 @@ class Executor:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({task}, timeout=1)
-        for run in {job.run for job in self.jobs.values()} - self._book.foreign:
-            self.journal.release(run, self._book.owner)
-        await self.site.transport.__aexit__(kind, error, trace)
+        for run in {job.run for job in self.jobs.values()} - self._table.foreign:
+            self.journal.release(run, self._table.owner)
+        await self.client.transport.__aexit__(kind, error, trace)
 
     # -- what users call
 
@@ -133,7 +135,7 @@ class Executor:
             TaskError: a task cannot be run on this backend, two would write one file here, or one would replace a
                 file; nothing is written down then.
         """
-        run, now = new_run_id(), self._book.clock.now()
+        run, now = new_run_id(), self._table.clock.now()
         jobs = [
             Job(run=run, index=number, task=task, created_at=now, files_of=files_of, replaces=force)
             for number, (task, files_of) in enumerate(prepared(tasks, force=force), 1)
@@ -157,7 +159,7 @@ class Executor:
 
     def kill(self, run: str, index: int | None = None) -> None:
         """Ask for the job *index* of *run*, or all its jobs, to be killed; whoever drives the run does it."""
-        self.journal.request_kill(run, index, self._book.clock.now())
+        self.journal.request_kill(run, index, self._table.clock.now())
         self._wake.set()
 
     async def wait(self, run: str) -> list[Job]:
@@ -182,9 +184,9 @@ class Executor:
                 return
             if self._failure:
                 raise self._failure
-            async with self._book.changed:
+            async with self._table.changed:
                 if self.jobs_of(run) == seen and not self._failure:
-                    await self._book.changed.wait()
+                    await self._table.changed.wait()
 
     async def handed_over(self, run: str) -> list[Job]:
         """Wait until no job of *run* could be handed over right now, and return the jobs.
@@ -192,8 +194,8 @@ class Executor:
         Raises:
             AdapterError: work had to stop; the jobs stay in the journal.
         """
-        async with self._book.changed:
-            await self._book.changed.wait_for(lambda: self._failure or self._is_handed_over(run))
+        async with self._table.changed:
+            await self._table.changed.wait_for(lambda: self._failure or self._is_handed_over(run))
         if self._failure:
             raise self._failure
         return self.jobs_of(run)
@@ -215,23 +217,23 @@ class Executor:
         if not self.adopt(run):
             return False
         try:
-            async with self.site.transport:
+            async with self.client.transport:
                 await self._prepare()
                 jobs = [job for job in self.jobs_of(run) if job.job_id is not None and not job.state.is_final]
                 if jobs:
                     await self._poller.ask(jobs)
                 await self._collector.collect()
         finally:
-            self.journal.release(run, self._book.owner)
+            self.journal.release(run, self._table.owner)
         return True
 
     def note(self, run: str) -> str:
         """Return what keeps the waiting jobs of *run* from going on; empty if nothing does, or nobody knows."""
-        return self.journal.note(run) if run in self._book.foreign else self._book.notes.get(run, "")
+        return self.journal.note(run) if run in self._table.foreign else self._table.notes.get(run, "")
 
     def jobs_of(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now, in order."""
-        return self._book.jobs_of(run)
+        return self._table.jobs_of(run)
 
     async def read_log(
         self, job: Job, stream: str = "stdout", *, offset: int = 0, lines: int | None = None
@@ -242,7 +244,7 @@ class Executor:
             TransportError: there is no such file (yet).
         """
         await self._prepare()
-        return await Logs(self.site).read(job, stream, offset=offset, lines=lines)
+        return await Logs(self.client).read(job, stream, offset=offset, lines=lines)
 
     async def read_bytes(
         self, job: Job, offsets: Mapping[str, int], *, most: int = 1 << 20
@@ -255,7 +257,7 @@ class Executor:
             TransportError: the target cannot be asked.
         """
         await self._prepare()
-        return await Logs(self.site).read_bytes(job, offsets, most=most)
+        return await Logs(self.client).read_bytes(job, offsets, most=most)
 
     # -- the loop
 
@@ -268,7 +270,7 @@ class Executor:
             raise
         except BaseException as error:  # noqa: BLE001 (handed to whoever waits)
             self._failure = error
-            await self._book.notify()
+            await self._table.notify()
 
     def _hurry(self) -> None:
         self._poller.hurry()
@@ -276,7 +278,7 @@ class Executor:
 
     async def _pause(self, seconds: float) -> None:
         waker = asyncio.create_task(self._wake.wait())
-        sleeper = asyncio.create_task(self._book.clock.sleep(seconds))
+        sleeper = asyncio.create_task(self._table.clock.sleep(seconds))
         try:
             await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -286,13 +288,13 @@ class Executor:
 
     async def _turn(self) -> float:
         """Do all that can be done now; return for how many seconds there is nothing to do."""
-        now = self._book.clock.now()
+        now = self._table.clock.now()
         self._renew(now)
         await self._follow_foreign()
         self._read_kill_requests(now)
         await self._poller.drop(now)
-        if all(is_done(job) for job in self._book.mine()):
-            return _LOOK_S if self._book.foreign else 3600
+        if all(is_done(job) for job in self._table.mine()):
+            return _LOOK_S if self._table.foreign else 3600
         try:
             await self._prepare()
             await self._refuse_too_large()
@@ -300,19 +302,19 @@ class Executor:
             await self._submitter.resolve(now)
             submit_again_s = await self._submitter.submit(now)
             if self._submitter.is_full:
-                await self._book.notify()
+                await self._table.notify()
             if self._submitter.is_kept_out:
                 await self._abandoned.look(now)
-            more = submit_again_s == 0 and self._submitter.has_more(self._book.clock.now())
-            poll_again_s = await self._poller.poll(self._book.clock.now(), more_to_submit=more)
+            more = submit_again_s == 0 and self._submitter.has_more(self._table.clock.now())
+            poll_again_s = await self._poller.poll(self._table.clock.now(), more_to_submit=more)
             await self._collector.collect()
-            self._watcher.listen(self._book.clock.now())
+            self._watcher.listen(self._table.clock.now())
         except AuthenticationError:
             raise
         except TransportError as error:
             self.is_down = True
             wait_s = next(self._waits)
-            await self._book.tell_rarely("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
+            await self._table.tell_rarely("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
             if not self._prepared and (wait_s > 30 or not isinstance(error, ConnectError | OutcomeUnknown)):
                 raise
             return wait_s
@@ -321,54 +323,54 @@ class Executor:
 
     async def _prepare(self) -> None:
         if not self._prepared:
-            await self.site.prepare()
+            await self.client.prepare()
             self._prepared = True
 
     async def _refuse_too_large(self) -> None:
         """End the jobs that would wait for ever, and all behind them: they ask for more than the whole machine has."""
         new = [self.jobs[key] for key in self._not_sized]
-        self._not_sized = [job.key for job in new if job.run in self._book.foreign]
+        self._not_sized = [job.key for job in new if job.run in self._table.foreign]
         for job in new:
-            if job.run not in self._book.foreign and job.state is State.WAITING and not job.submit_began:
+            if job.run not in self._table.foreign and job.state is State.WAITING and not job.submit_began:
                 asked = with_defaults(self.backend, job.task).resources.asked()
-                over = [(name, cap) for name, cap in self.site.capacity.items() if asked.get(name, 0) > cap]
+                over = [(name, cap) for name, cap in self.client.capacity.items() if asked.get(name, 0) > cap]
                 for name, cap in over[:1]:
                     message = f"it asks for {name} {asked[name]:g}; the machine has {cap:g} in all"
-                    await self._book.update(job.but(state=State.FAILED, reason=Reason.SUBMIT_REFUSED, message=message))
+                    await self._table.update(job.but(state=State.FAILED, reason=Reason.SUBMIT_REFUSED, message=message))
 
     # -- whose run it is
 
     def _claim(self, run: str) -> bool:
-        mine = self.journal.claim(run, self._book.owner, self._book.clock.now(), OWNED_FOR_S, is_alive)
-        (self._book.foreign.discard if mine else self._book.foreign.add)(run)
+        mine = self.journal.claim(run, self._table.owner, self._table.clock.now(), OWNED_FOR_S, is_alive)
+        (self._table.foreign.discard if mine else self._table.foreign.add)(run)
         return mine
 
     def _renew(self, now: float) -> None:
         if now < self._owned_until - OWNED_FOR_S / 2:
             return
-        for run in {job.run for job in self._book.mine() if not is_done(job)}:
+        for run in {job.run for job in self._table.mine() if not is_done(job)}:
             if not self._claim(run):
                 raise JournalError(f"another process took over run {run}; this one stops")
         self._owned_until = now + OWNED_FOR_S
 
     async def _follow_foreign(self) -> None:
-        for run in sorted(self._book.foreign):
+        for run in sorted(self._table.foreign):
             self._claim(run)
-            await self._book.follow(self.journal.jobs(run))
+            await self._table.follow(self.journal.jobs(run))
 
     def _take(self, jobs: Sequence[Job]) -> None:
-        self._book.jobs.update((job.key, job) for job in jobs)
+        self._table.jobs.update((job.key, job) for job in jobs)
         self._not_sized += [job.key for job in jobs]
         self._submitter.is_full = False
         self._wake.set()
 
     def _read_kill_requests(self, now: float) -> None:
-        for run in {job.run for job in self._book.mine() if not job.state.is_final}:
+        for run in {job.run for job in self._table.mine() if not job.state.is_final}:
             asked = self.journal.kill_requests(run)
             for index in asked[self._answered_kills.get(run, 0) :]:
                 for job in self.jobs_of(run):
                     if index in {None, job.index} and not job.state.is_final:
-                        self._book.jobs[job.key] = job.but(kill_requested_at=job.kill_requested_at or now)
+                        self._table.jobs[job.key] = job.but(kill_requested_at=job.kill_requested_at or now)
             self._answered_kills[run] = len(asked)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.checked import storable
+from adapter.core.bounds import storable
 from adapter.core.job import Element, Job, Usage
 from adapter.core.state import Reason, State
 from adapter.core.task import task_document, task_from

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from adapter.core import checked
+from adapter.core import bounds
 from adapter.core.render import job_values
 from adapter.core.specs import LogSpec
 from adapter.core.template import quote
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
-    from adapter.execution.site import Site
+    from adapter.execution.scheduler_client import SchedulerClient
 
 
 class Logs:
-    """The logs of the jobs of one site. A stream is ``stdout`` or ``stderr``, or another that the backend names."""
+    """The logs of the jobs of one client. A stream is ``stdout`` or ``stderr``, or another that the backend names."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, client: SchedulerClient) -> None:
         """Nothing is asked yet."""
-        self._site = site
+        self._client = client
 
     async def read(self, job: Job, stream: str, *, offset: int, lines: int | None) -> tuple[str, int]:
         """Return the text of *stream* from byte *offset* on (or its last *lines*), and its size in bytes.
@@ -34,17 +34,17 @@ class Logs:
         """
         place = self._place(job, stream)
         if isinstance(place, LogSpec):
-            printed = await self._site.print_log(place, job)
+            printed = await self._client.print_log(place, job)
             if printed is None:
                 raise TransportError(f"cannot read the {stream} of job {job.key}: there is none (yet)")
             data = printed.encode()
             text = data[offset:].decode(errors="replace") if lines is None else _last(printed, lines)
             return text, len(data)
-        completed = (await self._site.ask([_show_step(place, offset, lines)], 120))[0]
+        completed = (await self._client.ask([_show_step(place, offset, lines)], 120))[0]
         if completed is None or completed.exit_code != 0:
             raise TransportError(f"cannot read {place}: {_why_not(completed)}")
         first, _, text = completed.stdout.partition("\n")
-        size = checked.whole(first)
+        size = bounds.whole(first)
         if size is None:
             raise TransportError(f"cannot read {place}: its size is told as {first[:40]!r}")
         return text, size
@@ -62,23 +62,23 @@ class Logs:
         files = {stream: place for stream, place in places.items() if isinstance(place, str)}
         if files:
             steps = [_od_step(place, offsets[stream], most) for stream, place in files.items()]
-            answers = await self._site.ask(steps, 120)
+            answers = await self._client.ask(steps, 120)
             if any(answer is None for answer in answers):
                 raise TransportError("cannot read what the job wrote: no answer")
             read = zip(files, map(_od_answer, answers), strict=True)
             found.update({stream: brought for stream, brought in read if brought is not None})
         for stream, place in places.items():
-            if isinstance(place, LogSpec) and (printed := await self._site.print_log(place, job)) is not None:
+            if isinstance(place, LogSpec) and (printed := await self._client.print_log(place, job)) is not None:
                 data = printed.encode()
                 found[stream] = (data[offsets[stream] : offsets[stream] + most], len(data))
         return found
 
     def _place(self, job: Job, stream: str) -> str | LogSpec:
-        backend = self._site.backend
+        backend = self._client.backend
         spec = backend.logs.get(stream)
         if isinstance(spec, LogSpec):
             return spec
-        values = job_values(backend, job, self._site.workspace)
+        values = job_values(backend, job, self._client.workspace)
         return shlex.split(spec.render(values))[0] if spec else str(values[stream])
 
 
@@ -111,7 +111,7 @@ def _od_answer(completed: CompletedCommand | None) -> tuple[bytes, int] | None:
     if completed is None or completed.exit_code != 0:
         return None
     first, _, octets = completed.stdout.partition("\n")
-    size = checked.whole(first)
+    size = bounds.whole(first)
     try:
         return None if size is None else (bytes.fromhex(octets), size)
     except ValueError:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from adapter.core.checked import likeness
+from adapter.core.answers import classify
+from adapter.core.bounds import likeness
 from adapter.core.job_id import parts
 from adapter.core.lifecycle import Evidence, Patience, advance, has_left
 from adapter.core.order import ended_by_order, named_jobs
-from adapter.core.parse import classify
 from adapter.core.receipt import Probe
 from adapter.core.state import Reason, State
 from adapter.core.units import format_seconds
 from adapter.errors import AuthenticationError
 from adapter.execution.clock import backoff
-from adapter.execution.site import NO_EXIT_CODE, monitor_error
+from adapter.execution.scheduler_client import NO_EXIT_CODE, monitor_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
-    from adapter.execution.book import Book
-    from adapter.execution.site import Look, Poll
+    from adapter.execution.job_table import JobTable
+    from adapter.execution.scheduler_client import Look, Poll
 
 NEVER_S = 3600.0
 _SLOWER = 1.5  # how much longer each wait gets while nothing changes
@@ -36,9 +36,9 @@ SUBMITS_FIRST_S = 10.0
 class Poller:
     """Polls the jobs of an executor that its scheduler has, at an interval that adapts to how much happens."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, table: JobTable) -> None:
         """Nothing is asked before the executor says so."""
-        self._book = book
+        self._table = table
         self._interval_s = 0.0
         self._next_at = 0.0
         self._waits = backoff()
@@ -56,8 +56,8 @@ class Poller:
 
         While there is *more_to_submit* at once, handing it over goes first, and asking comes only now and then.
         """
-        limits, book = self._book.backend.limits, self._book
-        jobs = [job for job in book.mine() if job.job_id is not None and not job.state.is_final]
+        limits, table = self._table.backend.limits, self._table
+        jobs = [job for job in table.mine() if job.job_id is not None and not job.state.is_final]
         if not jobs:
             return NEVER_S
         keys = {job.key for job in jobs}
@@ -76,20 +76,20 @@ class Poller:
     def hurry(self) -> None:
         """Something happened to a job: ask as soon as may be, unless the scheduler gave no answer lately."""
         if self._answered:
-            self._interval_s = self._book.backend.limits.poll_min_s
+            self._interval_s = self._table.backend.limits.poll_min_s
             self._next_at = min(self._next_at, self._asked_at + self._interval_s)
 
     async def ask(self, jobs: Sequence[Job]) -> float:
         """Ask about *jobs* now; return when to come again, in seconds."""
-        book, limits = self._book, self._book.backend.limits
-        poll = await book.site.poll(jobs)
-        now = book.clock.now()
+        table, limits = self._table, self._table.backend.limits
+        poll = await table.client.poll(jobs)
+        now = table.clock.now()
         self._asked_at, self._answered = now, poll.problem is None
         await self._report(poll)
         changed = await self._apply(jobs, poll, now)
         if poll.problem is not None and not any(evidence.answered for evidence in poll.evidence.values()):
             self._interval_s = next(self._waits)
-        elif changed or any(job.left_since for job in book.mine() if not job.state.is_final):
+        elif changed or any(job.left_since for job in table.mine() if not job.state.is_final):
             self._interval_s, self._waits = limits.poll_min_s, backoff()
         else:
             self._interval_s, self._waits = (
@@ -102,32 +102,32 @@ class Poller:
         return self._interval_s
 
     async def _apply(self, jobs: Sequence[Job], poll: Poll, now: float) -> bool:
-        book = self._book
+        table = self._table
         evidence = dict(poll.evidence)
-        fresh = [book.jobs[job.key] for job in jobs]
+        fresh = [table.jobs[job.key] for job in jobs]
         leaving = [job for job in fresh if has_left(evidence[job.key])]
-        if leaving and book.site.has_result:
-            results = await book.site.results(leaving)
+        if leaving and table.client.has_result:
+            results = await table.client.results(leaving)
             evidence.update((key, replace(evidence[key], result=result)) for key, result in results.items())
-        monitor = book.backend.monitor
+        monitor = table.backend.monitor
         patience = Patience(
             gone_after_s=monitor.gone_after_s,
-            has_result=book.site.has_result,
+            has_result=table.client.has_result,
             requeues=monitor.requeues,
             success_needs_exit_file=monitor.success_needs_exit_file,
         )
         others = [
             job
             for job in fresh
-            if poll.probes.get(job.key, Probe()).is_another(job, parts(book.backend.submit, job.job_id)[0])
+            if poll.probes.get(job.key, Probe()).is_another(job, parts(table.backend.submit, job.job_id)[0])
         ]
-        look = await book.site.look(others) if others else None
+        look = await table.client.look(others) if others else None
         doubtful = {job.key: look for job in others if look}
         after = [self._advanced(job, evidence[job.key], doubtful.get(job.key), now, patience) for job in fresh]
         if any(job.after_succeeded and job.state.is_final for job in after):
             after = self._ordered(after)
         moved = any((old.state, old.reason) != (new.state, new.reason) for old, new in zip(fresh, after, strict=True))
-        await book.update(*after)
+        await table.update(*after)
         return moved
 
     def _advanced(self, job: Job, evidence: Evidence, look: Look | None, now: float, patience: Patience) -> Job:
@@ -140,10 +140,10 @@ class Poller:
 
     def _ordered(self, jobs: Sequence[Job]) -> list[Job]:
         """Return *jobs*, those that a scheduler removed for the failure of another with that as their reason."""
-        book = self._book
-        now_known = {**book.jobs, **{job.key: job for job in jobs}}
+        table = self._table
+        now_known = {**table.jobs, **{job.key: job for job in jobs}}
         named = {run: named_jobs(j for j in now_known.values() if j.run == run) for run in {job.run for job in jobs}}
-        return [ended_by_order(job, named[job.run], book.backend) for job in jobs]
+        return [ended_by_order(job, named[job.run], table.backend) for job in jobs]
 
     async def _report(self, poll: Poll) -> None:
         """Say once what nobody could read: noise, or a pattern that does not fit."""
@@ -160,13 +160,13 @@ class Poller:
         alike = likeness(text)
         if alike not in self._said and len(self._said) < 100:
             self._said.add(alike)
-            await self._book.tell(what, text)
+            await self._table.tell(what, text)
 
     async def _complain(self, problem: CompletedCommand) -> None:
         error = monitor_error(problem)
-        if classify(self._book.backend, problem) == "auth":
-            raise AuthenticationError(f"backend {self._book.backend.name} does not accept us: {problem.words}")
-        await self._book.tell_rarely(
+        if classify(self._table.backend, problem) == "auth":
+            raise AuthenticationError(f"backend {self._table.backend.name} does not accept us: {problem.words}")
+        await self._table.tell_rarely(
             "monitor_failed", f"{error}; no job is judged by that; trying again in {self._interval_s:.0f} s"
         )
 
@@ -175,19 +175,19 @@ class Poller:
     async def drop(self, now: float) -> None:
         """End the jobs that were asked to be killed and never left this process: nobody has to be asked."""
         waiting = [
-            job for job in self._book.mine()
+            job for job in self._table.mine()
             if job.kill_requested_at is not None and job.state is State.WAITING and not job.submit_began
         ]  # fmt: skip
-        await self._book.update(*(_killed_before_submit(job, now) for job in waiting))
+        await self._table.update(*(_killed_before_submit(job, now) for job in waiting))
 
     async def kill(self, now: float) -> None:
         """Kill by command what was asked to be killed, and harder what stays."""
-        book = self._book
-        asked = [job for job in book.mine() if job.kill_requested_at is not None and not job.state.is_final]
+        table = self._table
+        asked = [job for job in table.mine() if job.kill_requested_at is not None and not job.state.is_final]
         there = [job for job in asked if job.job_id is not None]
         first = [job for job in there if job.kill_sent_at is None and self._may_try(job, now, harder=False)]
         await self._send(first, now, harder=False)
-        spec = book.backend.kill
+        spec = table.backend.kill
         if spec.harder:
             due = [
                 job for job in there
@@ -195,7 +195,7 @@ class Poller:
                 and not 0 <= now - job.kill_sent_at < spec.escalate_after_s and self._may_try(job, now, harder=True)
             ]  # fmt: skip
             await self._send(due, now, harder=True)
-        await self._tell_what_stays([book.jobs[job.key] for job in asked], now)
+        await self._tell_what_stays([table.jobs[job.key] for job in asked], now)
 
     async def _tell_what_stays(self, asked: Sequence[Job], now: float) -> None:
         """Say now and then which jobs outlive their kill, and why: one line for all with the same reason."""
@@ -208,7 +208,7 @@ class Poller:
         for why, jobs in by_reason.items():
             more = f", and so are {len(jobs) - 1} others" if len(jobs) > 1 else ""
             waited = format_seconds(self._kill_told[jobs[0].key])
-            await self._book.tell(
+            await self._table.tell(
                 "kill_waits", f"still there {waited} after its kill was asked for{more}: {why}", jobs[0]
             )
 
@@ -217,10 +217,10 @@ class Poller:
         return tries == 0 or (tries < MOST_KILLS and now - last >= KILL_AGAIN_S)
 
     async def _send(self, jobs: Sequence[Job], now: float, *, harder: bool) -> None:
-        book = self._book
+        table = self._table
         if not jobs:
             return
-        said = await book.site.kill(jobs, harder=harder)
+        said = await table.client.kill(jobs, harder=harder)
         sent = []
         for job in jobs:
             answer = said[job.key]
@@ -228,22 +228,22 @@ class Poller:
                 await self._kill_refused(job, answer, now, harder=harder)
                 continue
             sent.append(job.but(kill_escalated_at=now) if harder else job.but(kill_sent_at=now))
-        await book.update(*sent)
-        self._next_at = min(self._next_at, now + book.backend.limits.poll_min_s)
+        await table.update(*sent)
+        self._next_at = min(self._next_at, now + table.backend.limits.poll_min_s)
 
     def _was_killed_before(self, job: Job, answer: CompletedCommand) -> bool:
         """Whether "gone" is the work of an earlier kill command whose own answer was lost."""
-        return job.key in self._kill_unanswered and classify(self._book.backend, answer) == "gone"
+        return job.key in self._kill_unanswered and classify(self._table.backend, answer) == "gone"
 
     async def _kill_refused(self, job: Job, answer: CompletedCommand, now: float, *, harder: bool) -> None:
         tries = self._kill_tries.get((job.key, harder), (0, 0.0))[0] + 1
         self._kill_tries[job.key, harder] = (tries, now)
         if answer.exit_code == NO_EXIT_CODE:
             self._kill_unanswered.add(job.key)
-        if classify(self._book.backend, answer) == "gone" and tries == 1:
+        if classify(self._table.backend, answer) == "gone" and tries == 1:
             return  # it may just have ended: the next poll tells, and only a job that is still there is worth a word
         more = "" if tries < MOST_KILLS else f"; given up after {tries} tries: end job {job.job_id} by hand"
-        await self._book.tell("kill_failed", f"the kill command said: {answer.words or answer.exit_code}{more}", job)
+        await self._table.tell("kill_failed", f"the kill command said: {answer.words or answer.exit_code}{more}", job)
 
 
 def _why_it_stays(job: Job) -> str:

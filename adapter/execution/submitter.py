@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.core.array import as_array, element_id, grouped
-from adapter.core.checked import likeness
+from adapter.core.bounds import likeness
 from adapter.core.lifecycle import ended_unseen
 from adapter.core.order import Turn, named_jobs, standing
-from adapter.core.receipt import Handover, read_receipt
+from adapter.core.receipt import SubmitStatus, read_receipt
 from adapter.core.render import job_values, placed
 from adapter.core.state import Reason, State
 from adapter.core.submission import read_submission
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.core.submission import SubmissionResult
     from adapter.errors import CompletedCommand
-    from adapter.execution.book import Book
-    from adapter.execution.site import StepAnswer
+    from adapter.execution.job_table import JobTable
+    from adapter.execution.scheduler_client import StepAnswer
     from adapter.execution.uncertain import Uncertain
 
 NEVER_S = 3600.0
@@ -46,11 +46,11 @@ REPEAT_AFTER_S = (5.0, 10.0, 20.0, 30.0)
 class Submitter:
     """Submits the waiting jobs of an executor, within its backend's limits."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, table: JobTable) -> None:
         """Nothing is done before the executor says so."""
-        self._book = book
-        self._uncertain = UncertainSubmits(book)
-        self._admission = Admission(book)
+        self._table = table
+        self._uncertain = UncertainSubmits(table)
+        self._admission = Admission(table)
         self._waits: Iterator[float] = backoff()
         self._not_before = 0.0
         self._paused: dict[str, float] = {}  # keys of jobs that are submitted again at that time
@@ -69,41 +69,43 @@ class Submitter:
 
     async def submit(self, now: float) -> float:
         """Submit as many waiting jobs as the limits allow, in one batch; return when to come again, in seconds."""
-        book = self._book
+        table = self._table
         self.is_kept_out = False
         waiting = [
-            job for job in book.mine()
+            job for job in table.mine()
             if job.state is State.WAITING and not job.submit_began and job.kill_requested_at is None
         ]  # fmt: skip
         if not waiting:
-            await book.note("")
+            await table.note("")
             return NEVER_S
         waiting = await self._in_turn(waiting)
         waiting, again_s = self._not_paused(waiting, now)
         if not waiting:
             self.is_full = True
             return again_s
-        with book.journal.exclusive():
+        with table.journal.exclusive():
             admitted = self._admission.admit(waiting, now)
-            groups = self._grouped([placed(job, book.site.workspace).but(submit_began=True) for job in admitted.jobs])
+            groups = self._grouped(
+                [placed(job, table.client.workspace).but(submit_began=True) for job in admitted.jobs]
+            )
             batch = [job for group in groups for job in group]
-            book.record(*batch)  # the intent and its slot, before anything leaves this process
+            table.record(*batch)  # the intent and its slot, before anything leaves this process
         self.is_full, self.is_kept_out = not batch, admitted.by_others
-        await book.note(admitted.why)
-        await book.notify()
+        await table.note(admitted.why)
+        await table.notify()
         if not batch:
             return min(again_s, NEVER_S if admitted.again_s is None else admitted.again_s)
         try:
             good = {job.key for job in await self._put_inputs(batch)}
             groups = self._whole(groups, good)
-            counted_anew = [job for group in groups for job in group if job != book.jobs[job.key]]
-            await book.update(*counted_anew)  # the intent, as it now is
-            answers = await book.site.submit(groups) if groups else []
+            counted_anew = [job for group in groups for job in group if job != table.jobs[job.key]]
+            await table.update(*counted_anew)  # the intent, as it now is
+            answers = await table.client.submit(groups) if groups else []
         except ConnectError:
-            still = [job for job in batch if not book.jobs[job.key].state.is_final]
-            await book.update(*(job.but(submit_began=False) for job in still))
+            still = [job for job in batch if not table.jobs[job.key].state.is_final]
+            await table.update(*(job.but(submit_began=False) for job in still))
             raise
-        async with book.together():
+        async with table.together():
             await self._look_alike(groups, answers)
             for group, answer in zip(groups, answers, strict=True):
                 for job in group:
@@ -125,11 +127,11 @@ class Submitter:
     def _grouped(self, batch: Sequence[Job]) -> list[list[Job]]:
         if self._most_elements == 1:
             return [[job] for job in batch]
-        return grouped(self._book.backend, batch, self._book.site.workspace, most=self._most_elements)
+        return grouped(self._table.backend, batch, self._table.client.workspace, most=self._most_elements)
 
     def _whole(self, groups: Sequence[list[Job]], good: set[str]) -> list[list[Job]]:
         """Return *groups* of the jobs whose inputs are there; an array that lost one is counted anew."""
-        spec = self._book.backend.array
+        spec = self._table.backend.array
         kept = [(group, [job for job in group if job.key in good]) for group in groups]
         return [
             left if len(left) == len(group) or spec is None else as_array(left, spec) for group, left in kept if left
@@ -139,21 +141,21 @@ class Submitter:
         """Whether there are jobs that nobody refused and that were not submitted yet."""
         waiting = any(
             job.state is State.WAITING and not job.submit_began and job.key not in self._paused
-            for job in self._book.mine()
+            for job in self._table.mine()
         )
         return waiting and now >= self._not_before
 
     async def _in_turn(self, waiting: Sequence[Job]) -> list[Job]:
         """Return the jobs whose turn it is; one that waits for what will never come ends here."""
-        book = self._book
+        table = self._table
         runs = {job.run for job in waiting if job.task.after}
-        named = {run: named_jobs(book.jobs_of(run)) for run in runs}
+        named = {run: named_jobs(table.jobs_of(run)) for run in runs}
         ready = []
         for job in waiting:
             if not job.task.after:
                 ready.append(job)
                 continue
-            its = standing(job, named[job.run], book.backend)
+            its = standing(job, named[job.run], table.backend)
             if its.turn is Turn.NEVER:
                 await self._fail(job, Reason.DEPENDENCY, its.why)
             elif its.turn is Turn.NOW:
@@ -163,19 +165,19 @@ class Submitter:
 
     async def _put_inputs(self, batch: Sequence[Job]) -> list[Job]:
         """Put the inputs of *batch* on the target; a job whose inputs cannot be put fails alone."""
-        site = self._book.site
+        client = self._table.client
         uploads = {job.key: self._uploads(job) for job in batch}
         if not any(uploads.values()):
             return list(batch)
         try:
-            await site.put([upload for each in uploads.values() for upload in each])
+            await client.put([upload for each in uploads.values() for upload in each])
         except ConnectError:
             raise
         except TransportError:
             good = []
             for job in batch:
                 try:
-                    await site.put(uploads[job.key])
+                    await client.put(uploads[job.key])
                     good.append(job)
                 except ConnectError:
                     raise
@@ -188,7 +190,7 @@ class Submitter:
         return list(batch)
 
     def _uploads(self, job: Job) -> list[Upload]:
-        work = job_values(self._book.backend, job, self._book.site.workspace)["work_directory"]
+        work = job_values(self._table.backend, job, self._table.client.workspace)["work_directory"]
         return [
             Upload(
                 target=f"{work}/{item.to}",
@@ -207,45 +209,45 @@ class Submitter:
             if answer.began:
                 await self._uncertain.add(job, "the answer of the submit command was lost")
             else:
-                await self._book.update(job.but(submit_began=False))
+                await self._table.update(job.but(submit_began=False))
             return
         receipt, completed = read_receipt(answer.completed)
-        match receipt.handover:
-            case Handover.ANSWERED:
-                self._room_at = self._book.clock.now()
+        match receipt.status:
+            case SubmitStatus.ANSWERED:
+                self._room_at = self._table.clock.now()
                 await self._judged(job, completed)
-            case Handover.NEVER:
+            case SubmitStatus.NEVER:
                 if self._uncertain.is_ours(job):
-                    await self._wait(self._book.clock.now(), "a submit did not reach the target")
+                    await self._wait(self._table.clock.now(), "a submit did not reach the target")
                 self._uncertain.settled(job)
-                await self._book.update(job.but(submit_began=False, wait_reason=""))
-            case Handover.BEGUN:
+                await self._table.update(job.but(submit_began=False, wait_reason=""))
+            case SubmitStatus.BEGUN:
                 await self._uncertain.add(job, "another process is submitting it")
-                self._uncertain.postpone(job, self._book.clock.now())
-            case Handover.INTERRUPTED:
+                self._uncertain.postpone(job, self._table.clock.now())
+            case SubmitStatus.INTERRUPTED:
                 (await self._uncertain.add(job, "the process that submitted it died")).ask_receipt = False
-            case Handover.UNWRITABLE:
+            case SubmitStatus.UNWRITABLE:
                 await self._unwritable_directory(job, completed)
 
     async def _judged(self, job: Job, completed: CompletedCommand) -> None:
         """Act on the submit command's own answer: the scheduler has the job, refused it, or it is not known."""
-        book = self._book
-        result = read_submission(book.backend, completed)
+        table = self._table
+        result = read_submission(table.backend, completed)
         if result.accepted and result.job_id is not None:
-            await self._is_there(job, element_id(book.backend, job, result.job_id))
+            await self._is_there(job, element_id(table.backend, job, result.job_id))
         elif result.refused:
             await self._refused(job, result, completed.words)
-        elif result.job_id is not None and book.backend.find is None:  # nobody can look: the monitor will tell
-            await self._is_there(job, element_id(book.backend, job, result.job_id))
+        elif result.job_id is not None and table.backend.find is None:  # nobody can look: the monitor will tell
+            await self._is_there(job, element_id(table.backend, job, result.job_id))
         else:
             await self._not_known(job, result, completed)
 
     async def _not_known(self, job: Job, result: SubmissionResult, completed: CompletedCommand) -> None:
-        now = self._book.clock.now()
+        now = self._table.clock.now()
         why = completed.words or f"the submit command ended with exit code {completed.exit_code}, and no word"
         if result.exit_code == 0:
             why = result.problem
-            await self._book.tell("unreadable_submit", why, job)
+            await self._table.tell("unreadable_submit", why, job)
         one = await self._uncertain.add(job, why)
         one.ask_receipt, one.result, one.words, one.next_look = False, result, completed.words, now
         one.may_repeat = result.exit_code != 0 or result.kind is not None
@@ -255,17 +257,17 @@ class Submitter:
 
     async def _is_there(self, job: Job, job_id: str) -> None:
         self._forget(job)
-        if self._book.clock.now() >= self._not_before:
+        if self._table.clock.now() >= self._not_before:
             self._waits = backoff()
         self._one_by_one = None
         self._hopeless.clear()
-        now = self._book.clock.now()
+        now = self._table.clock.now()
         known = {"state": State.QUEUED, "job_id": job_id, "submitted_at": now}
-        await self._book.update(job.but(**known, message="", wait_reason=""))
+        await self._table.update(job.but(**known, message="", wait_reason=""))
 
     async def _refused(self, job: Job, result: SubmissionResult, words: str) -> None:
         """The scheduler surely does not have *job*: act as the class of its words says."""
-        book, now = self._book, self._book.clock.now()
+        table, now = self._table, self._table.clock.now()
         if result.kind is not None:
             self._one_by_one = None
         match result.kind:
@@ -275,7 +277,7 @@ class Submitter:
                 await self._again(job)
             case "auth":
                 await self._again(job)
-                raise AuthenticationError(f"backend {book.backend.name} does not accept us: {words}")
+                raise AuthenticationError(f"backend {table.backend.name} does not accept us: {words}")
             case "transient":
                 await self._again(job)
             case "permanent" if job.array is not None:  # perhaps only the array is refused: each says so for itself
@@ -289,18 +291,18 @@ class Submitter:
 
     async def _halved(self, job: Job) -> bool:
         """Make arrays smaller if that of *job* is over a limit although nothing of ours is in the queue."""
-        book = self._book
+        table = self._table
         if job.array is None:
             return False
         if (
-            any(other.job_id is not None and not other.state.is_final for other in book.mine())
-            or book.driven_elsewhere()
+            any(other.job_id is not None and not other.state.is_final for other in table.mine())
+            or table.driven_elsewhere()
         ):
             return False
         half = max(1, job.array.size // 2)
         if self._most_elements is None or half < self._most_elements:
             self._most_elements = half
-            await book.tell("smaller_array", f"an array of {job.array.size} is over a limit; trying {half} at once")
+            await table.tell("smaller_array", f"an array of {job.array.size} is over a limit; trying {half} at once")
         return True
 
     async def _repeat(self, job: Job, why: str, reason: Reason) -> None:
@@ -309,7 +311,7 @@ class Submitter:
             self._most_elements = 1
             await self._again(job)
             return
-        now, alike = self._book.clock.now(), likeness(why)
+        now, alike = self._table.clock.now(), likeness(why)
         count = self._repeats.get(job.key, (0, ""))[0]
         if count < len(REPEAT_AFTER_S) and alike not in self._hopeless:
             wait_s = REPEAT_AFTER_S[count]
@@ -327,7 +329,7 @@ class Submitter:
 
     async def _fail_all_alike(self, alike: str, why: str, reason: Reason) -> None:
         for key, (_, words) in list(self._repeats.items()):
-            job = self._book.jobs[key]
+            job = self._table.jobs[key]
             if words == alike and not job.state.is_final and not job.submit_began:
                 await self._fail(job, reason, why)
 
@@ -339,7 +341,7 @@ class Submitter:
         words = set()
         for answer in answers:
             completed = read_receipt(answer.completed)[1] if answer.completed else None
-            result = read_submission(self._book.backend, completed) if completed else None
+            result = read_submission(self._table.backend, completed) if completed else None
             if completed is None or result is None or result.exit_code == 0 or result.kind is not None:
                 return
             if result.names_a_job:
@@ -349,15 +351,15 @@ class Submitter:
             self._one_by_one = words.pop()
             said = completed.words or f"exit code {completed.exit_code}, and no word"
             why = f"all {len(groups)} submits of a batch were refused in the same unknown words: {said}"
-            await self._book.tell("submit_waits", f"{why}; trying one by one after a pause")
-            await self._book.note(why)
+            await self._table.tell("submit_waits", f"{why}; trying one by one after a pause")
+            await self._table.note(why)
 
     async def _wait(self, now: float, why: str) -> None:
         if now >= self._not_before:
             wait_s = next(self._waits)
             self._not_before = now + wait_s
-            await self._book.tell_rarely("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
-            await self._book.note(why)
+            await self._table.tell_rarely("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
+            await self._table.note(why)
 
     async def _unwritable_directory(self, job: Job, completed: CompletedCommand) -> None:
         """The disk is full, or away: nothing was submitted, and the job waits until there is room."""
@@ -366,28 +368,28 @@ class Submitter:
 
     def _is_only_one_without_room(self, job: Job) -> bool:
         """Whether others found room for as long as *job* did not: its inputs are too large, the place is not full."""
-        now = self._book.clock.now()
+        now = self._table.clock.now()
         since = self._no_room_since.setdefault(job.key, now)
         return now - since >= NO_ROOM_FOR_S and self._room_at >= since
 
     async def _wait_for_room(self, job: Job, why: str) -> None:
-        wait_s, now = next(self._unwritable.setdefault(job.key, backoff())), self._book.clock.now()
+        wait_s, now = next(self._unwritable.setdefault(job.key, backoff())), self._table.clock.now()
         self._uncertain.settled(job)
         self._paused[job.key] = now + wait_s
-        await self._book.update(job.but(submit_began=False, wait_reason=why))
-        await self._book.tell_rarely("submit_waits", f"{job.key}: {why}; trying again in {wait_s:.0f} s", at_once=1)
+        await self._table.update(job.but(submit_began=False, wait_reason=why))
+        await self._table.tell_rarely("submit_waits", f"{job.key}: {why}; trying again in {wait_s:.0f} s", at_once=1)
 
     async def _tell_once(self, why: str, text: str, for_s: float, job: Job) -> None:
         """Tell *text*, unless the like was told of another job less than *for_s* ago."""
-        now, alike = self._book.clock.now(), likeness(why)
+        now, alike = self._table.clock.now(), likeness(why)
         if self._told.get(alike, 0.0) <= now:
             self._told[alike] = now + for_s
-            await self._book.tell("submit_waits", text, job)
+            await self._table.tell("submit_waits", text, job)
 
     async def _again(self, job: Job, wait_reason: str = "") -> None:
         """Submit *job* anew: a try of its own, because this one has its answer. A kill that was asked for wins."""
         self._uncertain.settled(job)
-        asked_at = self._book.jobs[job.key].kill_requested_at
+        asked_at = self._table.jobs[job.key].kill_requested_at
         again = job.but(
             submit_try=job.submit_try + 1,
             submit_began=False,
@@ -395,11 +397,11 @@ class Submitter:
             wait_reason=wait_reason,
             kill_requested_at=asked_at,
         )
-        await self._book.update(again)
+        await self._table.update(again)
 
     async def _fail(self, job: Job, reason: Reason, message: str) -> None:
         self._forget(job)
-        await self._book.update(job.but(state=State.FAILED, reason=reason, message=message, wait_reason=""))
+        await self._table.update(job.but(state=State.FAILED, reason=reason, message=message, wait_reason=""))
 
     def _forget(self, job: Job) -> None:
         """It is settled whether the scheduler has *job*."""
@@ -416,7 +418,7 @@ class Submitter:
             await self._is_there(job, job_id)
         for job, report in looked.ended:
             self._forget(job)
-            await self._book.update(ended_unseen(job, report, now))
+            await self._table.update(ended_unseen(job, report, now))
         for job, one in looked.absent:
             await self._is_absent(job, one)
         for job, one in looked.unknown:
@@ -429,17 +431,17 @@ class Submitter:
         elif one.result is None:
             await self._repeat(job, f"its submit had no effect: {one.why}", Reason.SUBMIT_UNKNOWN)
         elif one.result.job_id is not None and one.result.kind not in {"limit", "auth", "permanent"}:
-            await self._is_there(job, element_id(self._book.backend, job, one.result.job_id))  # the monitor will tell
+            await self._is_there(job, element_id(self._table.backend, job, one.result.job_id))  # the monitor will tell
         else:
             await self._refused(job, one.result, one.words)
 
     async def _stays_unknown(self, job: Job, one: Uncertain) -> None:
         message = f"whether the scheduler has this job is unknown ({one.why}), and it was not found by its token"
-        if self._book.backend.find is None:
+        if self._table.backend.find is None:
             message += "; the backend has no `find`, which would settle it"
         self._uncertain.settled(job)
         lost = {"state": State.LOST, "reason": Reason.SUBMIT_UNKNOWN, "message": message}
-        await self._book.update(job.but(**lost, wait_reason=""))
+        await self._table.update(job.but(**lost, wait_reason=""))
 
 
 def _with_inputs_seen(job: Job) -> Job:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from adapter.core.exit_file import ExitReport
     from adapter.core.job import Job
     from adapter.core.submission import SubmissionResult
-    from adapter.execution.book import Book
-    from adapter.execution.site import Look, StepAnswer
+    from adapter.execution.job_table import JobTable
+    from adapter.execution.scheduler_client import Look, StepAnswer
 
 LOOK_TWICE_S = 5.0  # between two looks for a job that may exist: schedulers show a new job late
 BUSY_S = 60.0  # how long another process may be in the middle of a submit before the job is looked for
@@ -55,9 +55,9 @@ class Looked:
 class UncertainSubmits:
     """The uncertain submits of an executor."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, table: JobTable) -> None:
         """There is none yet."""
-        self._book = book
+        self._table = table
         self._all: dict[str, Uncertain] = {}
 
     @property
@@ -67,11 +67,11 @@ class UncertainSubmits:
 
     async def add(self, job: Job, why: str) -> Uncertain:
         """Note that it is not known whether the scheduler has *job*, and return what is known of it."""
-        now = self._book.clock.now()
+        now = self._table.clock.now()
         one = self._all.setdefault(job.key, Uncertain(since=now, why=why))
         one.why, one.is_ours = why, True
         reason = f"whether the scheduler has it is not known ({why}); it is looked for by its token"
-        await self._book.update(job.but(wait_reason=reason))
+        await self._table.update(job.but(wait_reason=reason))
         return one
 
     def is_ours(self, job: Job) -> bool:
@@ -90,18 +90,18 @@ class UncertainSubmits:
 
     async def resolve(self, now: float, answered: Callable[[Job, StepAnswer], Awaitable[None]]) -> Looked:
         """Look for the jobs whose submit began and that have no job id; *answered* takes what a receipt says."""
-        book = self._book
+        table = self._table
         due = [
-            job for job in book.mine()
+            job for job in table.mine()
             if job.submit_began and job.job_id is None and not job.state.is_final
             and self._known(job, now).next_look <= now
         ]  # fmt: skip
         ask = [job for job in due if self._all[job.key].ask_receipt]
         if ask:
-            for job, answer in zip(ask, await book.site.receipts(ask), strict=True):
+            for job, answer in zip(ask, await table.client.receipts(ask), strict=True):
                 await answered(job, answer)
         look = [
-            book.jobs[job.key] for job in due
+            table.jobs[job.key] for job in due
             if job.key in self._all and not self._all[job.key].ask_receipt and self._all[job.key].next_look <= now
         ]  # fmt: skip
         return await self._look(look, now) if look else Looked()
@@ -110,8 +110,8 @@ class UncertainSubmits:
         return self._all.setdefault(job.key, Uncertain(since=now, why="the process that submitted it is gone"))
 
     async def _look(self, jobs: Sequence[Job], now: float) -> Looked:
-        seen = await self._book.site.look(jobs)
-        if not seen.complete and self._book.backend.find is not None:
+        seen = await self._table.client.look(jobs)
+        if not seen.complete and self._table.backend.find is not None:
             await self._tell_no_answer(len(jobs), seen.said)
         looked = Looked()
         for job in jobs:
@@ -124,7 +124,7 @@ class UncertainSubmits:
     def _not_found(self, job: Job, now: float, looked: Looked, seen: Look) -> None:
         one, complete, began = self._all[job.key], seen.complete, seen.began.get(job.key)
         one.next_look = now + LOOK_TWICE_S
-        patience_s = max(self._book.backend.monitor.gone_after_s, 2 * LOOK_TWICE_S)
+        patience_s = max(self._table.backend.monitor.gone_after_s, 2 * LOOK_TWICE_S)
         if complete and one.looked_at is None:
             one.looked_at = now
         absent_s = now - one.looked_at if complete and one.looked_at is not None else 0.0
@@ -133,9 +133,9 @@ class UncertainSubmits:
                 looked.ended.append((job, began.report))
         elif absent_s >= LOOK_TWICE_S and one.may_repeat:
             looked.absent.append((job, one))
-        elif now - one.since >= patience_s and (not one.may_repeat or self._book.backend.find is None):
+        elif now - one.since >= patience_s and (not one.may_repeat or self._table.backend.find is None):
             looked.unknown.append((job, one))
 
     async def _tell_no_answer(self, count: int, said: str) -> None:
         text = f"the scheduler gave no good answer about {count} uncertain submits; they are looked for again"
-        await self._book.tell_rarely("find_failed", f"{text}{said and f'; it said: {said}'}", at_once=1)
+        await self._table.tell_rarely("find_failed", f"{text}{said and f'; it said: {said}'}", at_once=1)

@@ -10,7 +10,7 @@ from adapter.errors import TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adapter.execution.book import Book
+    from adapter.execution.job_table import JobTable
 
 PAUSE_S = 60.0  # before a watch that ended by itself, or could not begin, is tried again
 
@@ -18,9 +18,9 @@ PAUSE_S = 60.0  # before a watch that ended by itself, or could not begin, is tr
 class Watcher:
     """Runs the backend's ``watch`` while there are jobs, and calls *hurry* when it names one of them."""
 
-    def __init__(self, book: Book, hurry: Callable[[], None]) -> None:
+    def __init__(self, table: JobTable, hurry: Callable[[], None]) -> None:
         """Nothing is run before :meth:`listen`."""
-        self._book = book
+        self._table = table
         self._hurry = hurry
         self.task: asyncio.Task[None] | None = None  # the watch under way
         self._not_before = 0.0
@@ -29,15 +29,15 @@ class Watcher:
     def listen(self, now: float) -> None:
         """See to it that the watch runs if it can be of use; it comes back by itself after a while."""
         is_running = self.task is not None and not self.task.done()
-        if not is_running and now >= self._not_before and self._job_ids() and self._book.site.is_watched:
+        if not is_running and now >= self._not_before and self._job_ids() and self._table.client.is_watched:
             self.task = asyncio.create_task(self._follow(), name="adapter watch")
 
     def _job_ids(self) -> list[str]:
-        return [job.job_id for job in self._book.mine() if job.job_id is not None and not job.state.is_final]
+        return [job.job_id for job in self._table.mine() if job.job_id is not None and not job.state.is_final]
 
     async def _follow(self) -> None:
         try:
-            told = await self._book.site.watch()
+            told = await self._table.client.watch()
         except TransportError as error:
             await self._pause(str(error))
             return
@@ -46,10 +46,10 @@ class Watcher:
         if any(told.is_about(job_id) for job_id in self._job_ids()):
             self._hurry()
         elif told.ended is None:  # about others: no faster than we would poll
-            self._not_before = self._book.clock.now() + self._book.backend.limits.poll_min_s
+            self._not_before = self._table.clock.now() + self._table.backend.limits.poll_min_s
 
     async def _pause(self, words: str) -> None:
-        self._not_before = self._book.clock.now() + PAUSE_S
+        self._not_before = self._table.clock.now() + PAUSE_S
         if words not in self._said:
             self._said.add(words)
-            await self._book.tell("watch_ended", f"the watch command ended ({words}); jobs are still polled")
+            await self._table.tell("watch_ended", f"the watch command ended ({words}); jobs are still polled")

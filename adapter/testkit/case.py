@@ -41,7 +41,7 @@ class Context:
 
 
 Expectation = Callable[[Context, list[Job]], Awaitable[str | None]]
-Deed = Callable[[Context, list[Job]], Awaitable[bool]]
+Action = Callable[[Context, list[Job]], Awaitable[bool]]
 Need = Callable[["Backend"], str | None]
 
 
@@ -61,7 +61,7 @@ class Case:
     about: str
     tasks: tuple[Task, ...]
     expect: Expectation
-    act: Deed | None = None
+    act: Action | None = None
     needs: Need | None = None
     as_array: bool = False
     is_slow: bool = False
@@ -70,7 +70,7 @@ class Case:
 
 def work_folder(context: Context, job: Job) -> str:
     """Return the folder on the target in which *job* runs."""
-    site = context.executor.site
+    site = context.executor.client
     return str(job_values(site.backend, job, site.workspace)["work_directory"])
 
 

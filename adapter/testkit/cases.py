@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from adapter.core.document import Document
 from adapter.core.state import Reason, State
 from adapter.core.task import After, Input, Output, Resources, Step, Task, Until
-from adapter.testkit.case import LEAF, LITERAL, MOST_SKEW_S, SHOWS_WITHIN_S, TOUCHED, UNSEEN, WALLTIME_S, Case
-from adapter.testkit.deeds import (
+from adapter.testkit.actions import (
     find_and_kill,
     kill_second_early,
     kill_third,
@@ -18,6 +17,7 @@ from adapter.testkit.deeds import (
     kill_when_held,
     write_while_running,
 )
+from adapter.testkit.case import LEAF, LITERAL, MOST_SKEW_S, SHOWS_WITHIN_S, TOUCHED, UNSEEN, WALLTIME_S, Case
 from adapter.testkit.expectations import (
     ask_unknown,
     clocks_agree,

@@ -1,6 +1,6 @@
 """The standard table: small real jobs on a live backend, and whether each ended as it must.
 
-``adapter check`` runs it on a site, our live tests on every scheduler that we can start. The cases are in
+``adapter check`` runs it on a client, our live tests on every scheduler that we can start. The cases are in
 :mod:`adapter.testkit.cases`.
 """
 
@@ -21,10 +21,10 @@ from adapter.core.job import Job
 from adapter.core.render import render_job
 from adapter.core.template import quote
 from adapter.errors import AdapterError, TaskError
-from adapter.execution.book import is_done
-from adapter.execution.cleaner import Cleaner, Wish
+from adapter.execution.cleaner import Cleaner, Options
 from adapter.execution.clock import RealClock
 from adapter.execution.executor import Executor
+from adapter.execution.job_table import is_done
 from adapter.testkit.case import MANY, WALLTIME_S, Case, Context, NotHereError
 from adapter.testkit.cases import MANY_QUICK, cases
 
@@ -210,7 +210,7 @@ async def _array_context(context: Context, possible: Sequence[Case]) -> AsyncIte
     backend = backend_from(document, name=plain.name, lineage=plain.lineage)
     together = Executor(
         backend,
-        transport=Open(context.executor.site.transport),
+        transport=Open(context.executor.client.transport),
         journal=context.executor.journal,
         secrets=read_secrets(backend),
     )
@@ -293,7 +293,7 @@ async def clean(executor: Executor, *, sent: Sequence[bytes] = (), patience_s: f
             left += remaining
     if sent and not left:
         with suppress(AdapterError):
-            await executor.site.ask([_forget(executor.site.workspace, sent)], 60)
+            await executor.client.ask([_forget(executor.client.workspace, sent)], 60)
     return left
 
 
@@ -312,8 +312,8 @@ async def _end(executor: Executor, runs: Sequence[str]) -> None:
 
 
 async def _remove(executor: Executor, run_id: str) -> list[str]:
-    cleaner = Cleaner(executor.site, executor.journal, RealClock())
-    selection, results = await cleaner.folders(run_id, Wish(with_failed=True, remove=True))
+    cleaner = Cleaner(executor.client, executor.journal, RealClock())
+    selection, results = await cleaner.folders(run_id, Options(with_failed=True, remove=True))
     lines = [f"{job.directory}: {found.text or found.what}" for job, found in results if found.what not in _GONE]
     return [f"folders of run {run_id}: {selection.why_not}"] if selection.why_not else lines
 

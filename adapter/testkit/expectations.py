@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from adapter.core.parse import classify
+from adapter.core.answers import classify
 from adapter.core.state import Reason, State
 from adapter.core.template import quote
 from adapter.core.units import format_bytes
@@ -133,11 +133,11 @@ def third_ran(state: State, reason: Reason) -> Expectation:
 
 async def kill_again(context: Context, jobs: list[Job]) -> str | None:
     """To kill a job that has ended, and to ask about it, is harmless."""
-    site, job = context.executor.site, jobs[0]
-    refusal = (await site.kill([job]))[job.key]
+    client, job = context.executor.client, jobs[0]
+    refusal = (await client.kill([job]))[job.key]
     if refusal is not None and classify(context.executor.backend, refusal) != "gone":
         return f"the kill command said: {refusal.words or refusal.exit_code}"
-    poll = await site.poll([job])
+    poll = await client.poll([job])
     if poll.problem is not None:
         return f"asking about it again gave no good answer: {poll.problem.words}"
     after = context.executor.jobs[job.key]
@@ -146,11 +146,11 @@ async def kill_again(context: Context, jobs: list[Job]) -> str | None:
 
 async def ask_unknown(context: Context, jobs: list[Job]) -> str | None:
     """An id that no job has is said to be of no state."""
-    site, job = context.executor.site, jobs[0]
+    client, job = context.executor.client, jobs[0]
     unknown = replace(
         job, job_id=id_unlike(job.job_id or "1"), directory=f"{job.directory}.nowhere", index=job.index + 1
     )
-    poll = await site.poll([unknown])
+    poll = await client.poll([unknown])
     seen = poll.evidence[unknown.key].observation
     if poll.problem is not None:
         return f"no good answer about {unknown.job_id}: {poll.problem.words or poll.problem.exit_code}"
@@ -183,7 +183,7 @@ async def files_were_seen(context: Context, jobs: list[Job]) -> str | None:
     if job.state is not State.SUCCEEDED:
         late = f"; exit code {UNSEEN}: a file written into {WORK} by the login side did not show in the job"
         return f"expected succeeded, came {shown(job)}" + (late if job.exit_code == UNSEEN else "")
-    (answer,) = await context.executor.site.ask([f"cat {quote(work_folder(context, job))}/answer"], 60)
+    (answer,) = await context.executor.client.ask([f"cat {quote(work_folder(context, job))}/answer"], 60)
     said = answer.stdout.strip() if answer else ""
     return None if said == job.token else f"what the job wrote into its folder reads {said!r} on the login side"
 
@@ -195,7 +195,7 @@ async def clocks_agree(context: Context, jobs: list[Job]) -> str | None:
         return f"expected succeeded, came {shown(job)}"
     text, _ = await context.executor.read_log(job, "stdout")
     since_s = time.time() - (job.submitted_at or job.created_at or time.time())
-    (answer,) = await context.executor.site.ask(["date +%s"], 60)
+    (answer,) = await context.executor.client.ask(["date +%s"], 60)
     if answer is None or not (answer.stdout.strip().isdigit() and text.strip().isdigit()):
         return f"`date +%s` said {text!r} in the job, {answer.stdout if answer else ''!r} on the target"
     ahead_s = int(text) - int(answer.stdout)

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from adapter.core import checked
-from adapter.core.frame import commands_in, unframe
+from adapter.core import bounds
+from adapter.core.answers import classify, is_no_answer, parse_job_id, parse_query, parse_tokens, words_beside
+from adapter.core.batch import commands_in, unframe
+from adapter.core.grammars import Lines
 from adapter.core.job_id import id_values
-from adapter.core.parse import classify, is_no_answer, parse_job_id, parse_query, parse_tokens, words_beside
-from adapter.core.receipt import Handover, handed_over, probe_step, read_probe, read_receipt, step_kind
+from adapter.core.receipt import SubmitStatus, handed_over, probe_step, read_probe, read_receipt, step_kind
 from adapter.core.render import render_command
-from adapter.core.rows import Lines
 from adapter.core.state import Reason, State
 from adapter.core.variables import ID_NOT_LEARNT
 from adapter.errors import AdapterError, OutputError
@@ -29,10 +29,10 @@ from adapter.testkit.replay import results, verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from adapter.core.answers import Answer, Observation
     from adapter.core.backend import Backend
     from adapter.core.exit_file import ExitReport
     from adapter.core.job import Job
-    from adapter.core.parse import Answer, Observation
     from adapter.core.specs import CommandSpec, QuerySpec
     from adapter.errors import CompletedCommand
     from adapter.execution.executor import Executor
@@ -119,8 +119,8 @@ async def learn(executor: Executor) -> list[Known]:
     for at in range(0, len(jobs), _AT_ONCE):
         chunk = jobs[at : at + _AT_ONCE]
         asked_at = time.time()
-        probed, date = await executor.site.ask([probe_step(chunk), "date +%s"], 120)
-        told = checked.whole(date.stdout) if date else None
+        probed, date = await executor.client.ask([probe_step(chunk), "date +%s"], 120)
+        told = bounds.whole(date.stdout) if date else None
         ahead_s = 0.0 if told is None else told + 0.5 - asked_at
         probes = read_probe(probed.stdout, chunk) if probed else {}
         for job in chunk:
@@ -221,7 +221,7 @@ class Reader:
     def _submit(self, command: str, directory: str, completed: CompletedCommand) -> Record | None:
         known = self._by_directory.get(directory)
         receipt, own = read_receipt(completed)
-        if known is None or receipt.handover is not Handover.ANSWERED:
+        if known is None or receipt.status is not SubmitStatus.ANSWERED:
             return None
         own = replace(own, command=handed_over(command))
         if own.exit_code != 0:

@@ -6,26 +6,26 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from adapter.core.answers import classify, is_no_answer, parse_job_id, parse_query
 from adapter.core.backend import for_version
-from adapter.core.frame import answered, commands_in
+from adapter.core.batch import answered, commands_in
 from adapter.core.job import Job
 from adapter.core.lifecycle import Evidence, Patience, advance
-from adapter.core.parse import classify, is_no_answer, parse_job_id, parse_query
 from adapter.core.receipt import step_kind
 from adapter.core.specs import LogSpec
 from adapter.core.state import State
 from adapter.core.task import Step, Task
 from adapter.core.watching import job_ids_told
 from adapter.errors import CompletedCommand, OutputError
-from adapter.execution.site import Site
+from adapter.execution.scheduler_client import SchedulerClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
+    from adapter.core.answers import Observation
     from adapter.core.backend import Backend
-    from adapter.core.parse import Observation
     from adapter.core.specs import CommandSpec
     from adapter.testkit.capture import Capture
     from adapter.transports.base import Download, Upload
@@ -105,29 +105,29 @@ def asked_jobs(ids: Sequence[str], *, are_tokens: bool = False) -> list[Job]:
 def poll(backend: Backend, answer: CompletedCommand, ids: Sequence[str]) -> dict[str, Evidence]:
     """Return what the executor takes from *answer* to its monitor command, by job id."""
     jobs = asked_jobs(ids)
-    site = _site(backend, answer)
-    polled = asyncio.run(site.poll(jobs))
+    client = _client(backend, answer)
+    polled = asyncio.run(client.poll(jobs))
     return {job.job_id or "": polled.evidence[job.key] for job in jobs}
 
 
 def look(backend: Backend, answer: CompletedCommand, tokens: Sequence[str]) -> tuple[dict[str, str], bool]:
     """Return what the executor takes from *answer* to its find command: ids by token, and whether there is no other."""
     jobs = asked_jobs(tokens, are_tokens=True)
-    came, is_complete = asyncio.run(_site(backend, answer).find(jobs))
+    came, is_complete = asyncio.run(_client(backend, answer).find(jobs))
     return {job.token: came[job.key] for job in jobs if job.key in came}, is_complete
 
 
 def results(backend: Backend, answer: CompletedCommand, ids: Sequence[str]) -> dict[str, Observation]:
     """Return what the executor takes from *answer* to its result command, by job id."""
     jobs = asked_jobs(ids)
-    found = asyncio.run(_site(backend, answer).results(jobs))
+    found = asyncio.run(_client(backend, answer).results(jobs))
     return {job.job_id or "": found[job.key] for job in jobs if job.key in found}
 
 
-def _site(backend: Backend, answer: CompletedCommand) -> Site:
-    site = Site(backend, Player(answer))
-    site.workspace = WORKSPACE
-    return site
+def _client(backend: Backend, answer: CompletedCommand) -> SchedulerClient:
+    client = SchedulerClient(backend, Player(answer))
+    client.workspace = WORKSPACE
+    return client
 
 
 def verdict(seen: Observation, *, by_result: bool = False) -> tuple[State, Any]:
@@ -300,7 +300,7 @@ def _kill(backend: Backend, capture: Capture) -> list[str]:
     if wrong := _too_many(backend.kill, capture):
         return wrong
     jobs = asked_jobs(capture.asked)
-    said = asyncio.run(_site(backend, capture.completed).kill(jobs))
+    said = asyncio.run(_client(backend, capture.completed).kill(jobs))
     # A job that is gone needs no kill: the capture calls it done. The poller looks whether that is true.
     refused = [answer for answer in said.values() if answer is not None and classify(backend, answer) != "gone"]
     came = f"refused: {_class(classify(backend, refused[0]))}" if refused else "done"
@@ -322,7 +322,7 @@ def _log(backend: Backend, capture: Capture) -> list[str]:
     spec = backend.logs.get(stream)
     if not isinstance(spec, LogSpec):
         return [f"logs.{stream} is no command: there is no answer to read"]
-    came = asyncio.run(_site(backend, capture.completed).print_log(spec, asked_jobs(capture.asked or ("1",))[0]))
+    came = asyncio.run(_client(backend, capture.completed).print_log(spec, asked_jobs(capture.asked or ("1",))[0]))
     return [] if came == expected else [_differs(f"logs.{stream}", expected, came)]
 
 

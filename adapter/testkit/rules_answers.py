@@ -9,11 +9,11 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from adapter.core.answers import classify, names, parse_job_id, parse_query
+from adapter.core.grammars import JsonRows, Lines, Records
 from adapter.core.job import OUR_MARK
 from adapter.core.lifecycle import Patience, advance
-from adapter.core.parse import classify, names, parse_job_id, parse_query
 from adapter.core.pattern import can_take_for_ever
-from adapter.core.rows import JsonRows, Lines, Records
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import State
 from adapter.errors import CompletedCommand, OutputError
@@ -24,9 +24,9 @@ from adapter.testkit.subject import OK, failed, not_applicable, outcome_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from adapter.core.answers import Observation
     from adapter.core.backend import Backend
     from adapter.core.lifecycle import Evidence
-    from adapter.core.parse import Observation
     from adapter.core.specs import QuerySpec
     from adapter.testkit.capture import Capture
     from adapter.testkit.subject import Outcome, Subject

@@ -8,14 +8,14 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.check_advice import unused_values
-from adapter.core.fit import is_possible
+from adapter.core.grammars import JsonRows
 from adapter.core.job_id import parts
 from adapter.core.render import function_text, job_values, render_job
-from adapter.core.rows import JsonRows
+from adapter.core.requirements import is_possible
 from adapter.core.specs import LogSpec
 from adapter.core.task import RESOURCE_FIELDS, Input, Resources, Step
 from adapter.core.template import Template
+from adapter.core.validate_advice import unused_values
 from adapter.errors import RenderError, TaskError, UnsupportedResource
 from adapter.testkit.shelltext import Place, directive_words, places
 from adapter.testkit.subject import (

@@ -10,10 +10,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.backend import for_version
-from adapter.core.fit import is_possible
 from adapter.core.job import Job
 from adapter.core.job_id import id_values
 from adapter.core.render import placed, render_command, render_job
+from adapter.core.requirements import is_possible
 from adapter.core.task import Input, Resources, Step, Task
 from adapter.core.template import Template
 from adapter.testkit.replay import backend_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from adapter.core.frame import answered, commands_in
+from adapter.core.batch import answered, commands_in
 from adapter.core.receipt import handed_over
 from adapter.errors import CompletedCommand
 

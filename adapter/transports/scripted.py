@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from adapter.core.frame import answered, commands_in
+from adapter.core.batch import answered, commands_in
 from adapter.core.receipt import handed_over, step_kind
 from adapter.errors import CompletedCommand
 

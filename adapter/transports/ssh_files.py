@@ -20,8 +20,8 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import asyncssh
 
-from adapter.core import checked
-from adapter.core.frame import frame, unframe
+from adapter.core import bounds
+from adapter.core.batch import frame, unframe
 from adapter.errors import AuthenticationError, ConnectError, OutcomeUnknown, TransportError
 from adapter.transports.base import Transfer
 from adapter.transports.files import refuse_special
@@ -185,7 +185,7 @@ def _place_step(plan: _Plan, scratch: str) -> str:
 
 def _read_missing(stdout: str, known: Collection[str], host: str) -> dict[str, int]:
     """Return how many bytes of what is missing are there already, by names that are *known*."""
-    sizes = {key: checked.whole(size) for key, _, size in (line.partition(" ") for line in stdout.splitlines())}
+    sizes = {key: bounds.whole(size) for key, _, size in (line.partition(" ") for line in stdout.splitlines())}
     missing = {key: size for key, size in sizes.items() if key in known and size is not None}
     if len(missing) < len(sizes) or not missing:
         raise TransportError(f"cannot put files on {host}: it does not say what is missing, but {stdout[:200]!r}")

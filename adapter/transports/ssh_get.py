@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import asyncssh
 
-from adapter.core import checked
+from adapter.core import bounds
 from adapter.errors import AuthenticationError, ConnectError, TransportError
 from adapter.transports.files import get_here, unpack_here
 from adapter.transports.ssh_files import TEXT_BLOCK, Count, Link, ask
@@ -63,7 +63,7 @@ async def _bring(
     sizes: dict[int, tuple[int, str]] = {}
     for line in packed.stdout.splitlines():
         told = line.split(" ", 2)
-        number, size = (checked.whole(text) for text in told[:2]) if len(told) == 3 else (None, None)
+        number, size = (bounds.whole(text) for text in told[:2]) if len(told) == 3 else (None, None)
         if number is None or size is None or number >= len(downloads):
             raise TransportError(f"cannot pack outputs on {link.host}: their sizes are told as {packed.stdout[:200]!r}")
         sizes[number] = (size, told[2])

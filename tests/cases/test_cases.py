@@ -11,17 +11,17 @@ import pytest
 import yaml
 
 from adapter.config.load import load_backend
-from adapter.core.parse import classify
+from adapter.core.answers import classify
 from adapter.core.state import State
 from adapter.errors import CompletedCommand
-from adapter.execution.site import Site
+from adapter.execution.scheduler_client import SchedulerClient
 from adapter.testkit.replay import Player, asked_jobs, poll, results, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from adapter.core.answers import Observation
     from adapter.core.backend import Backend
-    from adapter.core.parse import Observation
 
 FILES = sorted(Path(__file__).parent.glob("*.yaml"))
 
@@ -81,8 +81,8 @@ def came_from(case: dict[str, Any]) -> tuple[set[str], Observation | None]:
         case "submit" | "words":
             return {classify(backend, answer) or "none"}, None
         case "kill":
-            site = Site(backend, Player(answer))
-            (said,) = asyncio.run(site.kill(asked_jobs([case["asked"]]))).values()
+            client = SchedulerClient(backend, Player(answer))
+            (said,) = asyncio.run(client.kill(asked_jobs([case["asked"]]))).values()
             if said is not None and classify(backend, said) == "gone":
                 said = None  # done, if the next poll agrees
             return {"done" if said is None else classify(backend, said) or "none"}, None

@@ -13,12 +13,12 @@ import pytest
 
 from adapter.config.load import load_backend
 from adapter.core.backend import Backend, backend_from, merge
-from adapter.core.frame import answered, commands_in
+from adapter.core.batch import answered, commands_in
 from adapter.errors import AuthenticationError, CompletedCommand, OutcomeUnknown
-from adapter.execution.checker import (
-    Checker,
+from adapter.execution.preflight import (
+    BatchResult,
     Health,
-    Heard,
+    Preflight,
     before_frame,
     clock_row,
     noise_row,
@@ -31,7 +31,7 @@ from adapter.transports.local import LocalTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adapter.execution.checker import Row
+    from adapter.execution.preflight import Row
     from tests.cli.conftest import Shell
 
 KEYS = {
@@ -86,7 +86,7 @@ def backend(tmp_path: Path, **changes: object) -> Backend:
     return backend_from(document, name="mine", lineage=loaded.lineage)
 
 
-def found(checker: Checker) -> dict[str, Row]:
+def found(checker: Preflight) -> dict[str, Row]:
     return {row.name: row for row in asyncio.run(checker.check())}
 
 
@@ -240,7 +240,7 @@ def test_an_unknown_backend_is_wrong_usage(adapter: Shell) -> None:
 
 
 def test_noise_is_measured_and_stops_nothing(tmp_path: Path) -> None:
-    rows = found(Checker(backend(tmp_path), Noisy("Welcome to x\nmotd\n", "module: grün\n"), Ticking()))
+    rows = found(Preflight(backend(tmp_path), Noisy("Welcome to x\nmotd\n", "module: grün\n"), Ticking()))
     assert rows["shell noise"].health is Health.NOTE
     assert rows["shell noise"].found == (
         "stdout: 18 bytes, first line 'Welcome to x'; stderr: 14 bytes, first line 'module: grün'"
@@ -250,7 +250,7 @@ def test_noise_is_measured_and_stops_nothing(tmp_path: Path) -> None:
 
 def test_a_target_that_refuses_us_is_one_row(tmp_path: Path) -> None:
     refusing = Noisy(broken=lambda _: AuthenticationError("it does not let us in"))
-    (row,) = asyncio.run(Checker(backend(tmp_path), refusing, Ticking()).check())
+    (row,) = asyncio.run(Preflight(backend(tmp_path), refusing, Ticking()).check())
     assert (row.name, row.health, row.found) == ("connection", Health.FAILED, "it does not let us in")
     assert len(refusing.runs) == 1
 
@@ -260,24 +260,24 @@ def test_a_shell_that_runs_nothing_is_a_failed_connection(tmp_path: Path) -> Non
         async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
             return CompletedCommand(command=command, exit_code=1, stdout="This account is closed.\n", stderr="")
 
-    (row,) = asyncio.run(Checker(backend(tmp_path), Closed(), Ticking()).check())
+    (row,) = asyncio.run(Preflight(backend(tmp_path), Closed(), Ticking()).check())
     assert row.health is Health.FAILED
     assert "ran nothing (exit code 1): This account is closed." in row.found
 
 
 def test_a_target_that_falls_silent_keeps_the_rows_so_far(tmp_path: Path) -> None:
     silent = Noisy(broken=lambda script: OutcomeUnknown("no answer in time") if "workspace" in script else None)
-    rows = found(Checker(backend(tmp_path), silent, Ticking()))
+    rows = found(Preflight(backend(tmp_path), silent, Ticking()))
     assert list(rows) == ["connection", "round trip", "shell noise", "answers"]
     assert rows["answers"].health is Health.FAILED
 
 
 def test_a_version_is_read_and_one_that_is_not_understood_is_a_note(tmp_path: Path) -> None:
     version = {"command": "echo thing 22.5", "pattern": r"thing (?P<version>[\d.]+)"}
-    asked = found(Checker(backend(tmp_path, version=version), LocalTransport(), Ticking()))
+    asked = found(Preflight(backend(tmp_path, version=version), LocalTransport(), Ticking()))
     assert (asked["scheduler version"].health, asked["scheduler version"].found) == (Health.OK, "22.5")
     version["command"] = "echo something else"
-    asked = found(Checker(backend(tmp_path, version=version), LocalTransport(), Ticking()))
+    asked = found(Preflight(backend(tmp_path, version=version), LocalTransport(), Ticking()))
     assert asked["scheduler version"].health is Health.NOTE
 
 
@@ -289,7 +289,7 @@ def test_a_version_command_finds_the_backend_s_own_programs(tmp_path: Path) -> N
         "programs": {"thing": str(program)},
         "version": {"command": "thing", "pattern": r"thing (?P<version>\d+)"},
     }
-    rows = found(Checker(backend(tmp_path, **changes), LocalTransport(), Ticking()))
+    rows = found(Preflight(backend(tmp_path, **changes), LocalTransport(), Ticking()))
     assert (rows["program thing"].found, rows["scheduler version"].found) == (str(program), "7")
 
 
@@ -299,19 +299,19 @@ def test_the_program_that_starts_images_is_looked_for_after_the_prologue(tmp_pat
     program.chmod(0o755)
     launch = {"program": "boxer", "command": "boxer {{ argv | words }}"}
     changes = {"launch": launch, "images": {"docker": "{{ name }}"}}
-    rows = found(Checker(backend(tmp_path, **changes), LocalTransport(), Ticking()))
+    rows = found(Preflight(backend(tmp_path, **changes), LocalTransport(), Ticking()))
     assert (rows["launcher boxer"].health, rows["launcher boxer"].found) == (Health.NOTE, "not found on this machine")
     changes["prologue"] = [f"PATH={tmp_path}:$PATH", "echo noise"]
-    rows = found(Checker(backend(tmp_path, **changes), LocalTransport(), Ticking()))
+    rows = found(Preflight(backend(tmp_path, **changes), LocalTransport(), Ticking()))
     assert rows["launcher boxer"].found == f"{program} (jobs look for their own)"
 
 
 # -- what it makes of answers
 
 
-def heard(stdout: str = "", *, out: str = "", err: str = "", began_at: float = 0.0, took_s: float = 0.0) -> Heard:
+def heard(stdout: str = "", *, out: str = "", err: str = "", began_at: float = 0.0, took_s: float = 0.0) -> BatchResult:
     answer = CompletedCommand(command="", exit_code=0, stdout=stdout, stderr="")
-    return Heard([answer], out, err, began_at, began_at + took_s)
+    return BatchResult([answer], out, err, began_at, began_at + took_s)
 
 
 def test_noise_is_what_stands_before_the_frame() -> None:
@@ -376,6 +376,6 @@ def test_either_program_for_checksums_will_do() -> None:
 
 def test_a_hostile_workspace_is_one_word(tmp_path: Path) -> None:
     name = "it's $(touch /tmp/adapter-hostile); x"
-    rows = found(Checker(backend(tmp_path, workspace=f"{tmp_path}/{name}"), LocalTransport(), Ticking()))
+    rows = found(Preflight(backend(tmp_path, workspace=f"{tmp_path}/{name}"), LocalTransport(), Ticking()))
     assert rows["workspace"].found.endswith(f"/{name}")
     assert not Path("/tmp/adapter-hostile").exists()

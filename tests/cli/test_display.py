@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from adapter.cli.display import Lines, Live, Silent, StatusLine
-from adapter.cli.drive import Watch
+from adapter.cli.runner import Watch
 from adapter.cli.status import requeue_lines
 from adapter.core.job import Job
 from adapter.core.state import Reason, State
 from adapter.core.task import task_from
-from adapter.execution.book import Event
+from adapter.execution.job_table import Event
 from adapter.execution.journal import Journal
 from adapter.transports.base import Transfer
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.core.frame import answered, began, commands_in, frame, unframe
+from adapter.core.batch import answered, began, commands_in, frame, unframe
 from adapter.errors import CompletedCommand
 
 NONCE = "nonce-1"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from adapter.core import checked, units
+from adapter.core import bounds, units
+from adapter.core.answers import parse_job_id, parse_rows
+from adapter.core.batch import unframe
 from adapter.core.clean import read_found, read_store
 from adapter.core.exit_file import parse_exit_file
-from adapter.core.frame import unframe
-from adapter.core.parse import parse_job_id, parse_rows
-from adapter.core.receipt import Handover, Probe, Receipt, read_probe, read_receipt
-from adapter.core.rows import json_rows
+from adapter.core.grammars import json_rows
+from adapter.core.receipt import Probe, Receipt, SubmitStatus, read_probe, read_receipt
 from adapter.core.specs import query_from, submit_from
 from adapter.core.state import State
 from adapter.errors import CompletedCommand, JobIdNotFound
@@ -90,12 +90,12 @@ def test_an_odd_id_in_an_exit_file_is_left_out(job_id: str) -> None:
 @pytest.mark.parametrize("code", ODD_NUMBERS)
 def test_a_receipt_with_an_odd_code_is_no_receipt_and_no_refusal(code: str) -> None:
     receipt, _ = read_receipt(said(f"7\n\nreceipt {code}\n"))
-    assert receipt == Receipt(Handover.INTERRUPTED, None)
+    assert receipt == Receipt(SubmitStatus.INTERRUPTED, None)
 
 
 @pytest.mark.parametrize("text", ["0", "0\n", "receipt 0\n", "7\n"])
 def test_an_answer_without_the_mark_of_a_receipt_is_none(text: str) -> None:
-    assert read_receipt(said(text))[0] == Receipt(Handover.INTERRUPTED, None)
+    assert read_receipt(said(text))[0] == Receipt(SubmitStatus.INTERRUPTED, None)
 
 
 @pytest.mark.parametrize("job_id", ODD_IDS)
@@ -234,4 +234,4 @@ def test_a_number_that_is_none_is_shown_as_not_known() -> None:
     "job_id", ["12.server", "12[3].server", "f58Abc", "ƒ2oLkTLb", "a/b:c", "arn:aws:batch:1", "1;cluster"]
 )
 def test_ids_of_schedulers_are_ids(job_id: str) -> None:
-    assert checked.job_id(f" {job_id}\n") == job_id
+    assert bounds.job_id(f" {job_id}\n") == job_id

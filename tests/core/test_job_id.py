@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from adapter.core.answers import parse_job_id
 from adapter.core.array import element_id
 from adapter.core.job import Element
 from adapter.core.job_id import id_values, parts
-from adapter.core.parse import parse_job_id
 from adapter.core.specs import submit_from
 from adapter.errors import AmbiguousJobId, CompletedCommand
 

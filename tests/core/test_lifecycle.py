@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapter.core.answers import Observation
 from adapter.core.exit_file import ExitReport
 from adapter.core.job import Job, Usage
 from adapter.core.lifecycle import Evidence, Patience, advance, has_left
-from adapter.core.parse import Observation
 from adapter.core.state import Reason, State
 
 from .samples import job_of

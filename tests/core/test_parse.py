@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.core.backend import Backend, backend_from
-from adapter.core.job import Usage
-from adapter.core.parse import (
+from adapter.core.answers import (
     Observation,
     classify,
     decode_exit_code,
@@ -22,6 +20,8 @@ from adapter.core.parse import (
     parse_tokens,
     words_beside,
 )
+from adapter.core.backend import Backend, backend_from
+from adapter.core.job import Usage
 from adapter.core.specs import parse_state_word
 from adapter.core.state import Reason, State
 from adapter.errors import AmbiguousJobId, CompletedCommand, JobIdNotFound

@@ -10,9 +10,9 @@ import pytest
 from adapter.core.exit_file import ExitReport
 from adapter.core.job import Job
 from adapter.core.receipt import (
-    Handover,
     Probe,
     Receipt,
+    SubmitStatus,
     handed_over,
     probe_step,
     read_probe,
@@ -54,7 +54,7 @@ def times(tmp_path: Path) -> int:
 
 def test_a_submit_leaves_script_command_and_answer_for_a_post_mortem(job: Job, tmp_path: Path) -> None:
     receipt, answer = submit(job, COUNT.format(tmp_path, 0), "echo 'script'\n$x `y`\n")
-    assert receipt == Receipt(Handover.ANSWERED, 0)
+    assert receipt == Receipt(SubmitStatus.ANSWERED, 0)
     assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "job 7\n", "warning\n")
     assert (folder(job) / "script").read_text() == "echo 'script'\n$x `y`\n"
     assert (folder(job) / "submit.1" / "command").read_text() == COUNT.format(tmp_path, 0) + "\n"
@@ -65,7 +65,7 @@ def test_a_submit_leaves_script_command_and_answer_for_a_post_mortem(job: Job, t
 def test_submitting_twice_runs_the_command_once_and_gives_the_same_answer(job: Job, tmp_path: Path) -> None:
     first = submit(job, COUNT.format(tmp_path, 4))
     second = submit(job, COUNT.format(tmp_path, 0))
-    assert first[0] == second[0] == Receipt(Handover.ANSWERED, 4)
+    assert first[0] == second[0] == Receipt(SubmitStatus.ANSWERED, 4)
     assert (first[1].stdout, first[1].stderr) == (second[1].stdout, second[1].stderr) == ("job 7\n", "warning\n")
     assert times(tmp_path) == 1
 
@@ -81,17 +81,17 @@ def test_eight_submits_at_once_run_the_command_once(job: Job, tmp_path: Path) ->
     with ThreadPoolExecutor(8) as pool:
         receipts = [receipt for receipt, _ in pool.map(lambda _: submit(job, slow), range(8))]
     assert times(tmp_path) == 1
-    assert Receipt(Handover.ANSWERED, 0) in receipts
-    assert {receipt.handover for receipt in receipts} <= {Handover.ANSWERED, Handover.BEGUN}
-    assert submit(job, slow)[0] == Receipt(Handover.ANSWERED, 0)
+    assert Receipt(SubmitStatus.ANSWERED, 0) in receipts
+    assert {receipt.status for receipt in receipts} <= {SubmitStatus.ANSWERED, SubmitStatus.BEGUN}
+    assert submit(job, slow)[0] == Receipt(SubmitStatus.ANSWERED, 0)
     assert times(tmp_path) == 1
 
 
 def test_a_submit_killed_in_the_middle_is_interrupted_and_not_repeated(job: Job, tmp_path: Path) -> None:
     killed = submit(job, f"echo once >>{tmp_path}/count; kill -9 $$")
     assert killed[1].exit_code == -9
-    assert submit(job, COUNT.format(tmp_path, 0))[0] == Receipt(Handover.INTERRUPTED, None)
-    assert read_receipt(sh(receipt_step(job)))[0] == Receipt(Handover.INTERRUPTED, None)
+    assert submit(job, COUNT.format(tmp_path, 0))[0] == Receipt(SubmitStatus.INTERRUPTED, None)
+    assert read_receipt(sh(receipt_step(job)))[0] == Receipt(SubmitStatus.INTERRUPTED, None)
     assert times(tmp_path) == 1
 
 
@@ -108,14 +108,14 @@ def test_a_try_is_begun(job: Job, by: str | None) -> None:
     attempt.mkdir(parents=True)
     if by is not None:
         (attempt / "by").write_text(by)
-    assert submit(job, "exit 1")[0] == Receipt(Handover.BEGUN, None)
+    assert submit(job, "exit 1")[0] == Receipt(SubmitStatus.BEGUN, None)
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["no-directory", "a-directory-without-a-try"])
 def test_a_job_that_never_began_is_never_and_asking_changes_nothing(job: Job, made: bool) -> None:
     if made:
         folder(job).mkdir()
-    assert read_receipt(sh(receipt_step(job)))[0] == Receipt(Handover.NEVER, None)
+    assert read_receipt(sh(receipt_step(job)))[0] == Receipt(SubmitStatus.NEVER, None)
     assert not list(folder(job).glob("*"))
     assert folder(job).exists() is made
 
@@ -123,14 +123,14 @@ def test_a_job_that_never_began_is_never_and_asking_changes_nothing(job: Job, ma
 def test_a_receipt_is_read_without_submitting(job: Job, tmp_path: Path) -> None:
     submit(job, COUNT.format(tmp_path, 0))
     receipt, answer = read_receipt(sh(receipt_step(job)))
-    assert (receipt, answer.stdout) == (Receipt(Handover.ANSWERED, 0), "job 7\n")
+    assert (receipt, answer.stdout) == (Receipt(SubmitStatus.ANSWERED, 0), "job 7\n")
     assert times(tmp_path) == 1
 
 
 def test_a_directory_that_cannot_be_made_is_unwritable_with_the_shell_s_words(job: Job, tmp_path: Path) -> None:
     folder(job).write_text("a file in its place")
     receipt, answer = submit(job, COUNT.format(tmp_path, 0))
-    assert receipt == Receipt(Handover.UNWRITABLE, None)
+    assert receipt == Receipt(SubmitStatus.UNWRITABLE, None)
     assert "it's a job" in answer.stderr
     assert not (tmp_path / "count").exists()
 
@@ -139,20 +139,20 @@ def test_a_file_in_the_place_of_the_try_is_unwritable_too(job: Job, tmp_path: Pa
     folder(job).mkdir()
     (folder(job) / "submit.1").write_text("")
     receipt, answer = submit(job, COUNT.format(tmp_path, 0))
-    assert receipt == Receipt(Handover.UNWRITABLE, None)
+    assert receipt == Receipt(SubmitStatus.UNWRITABLE, None)
     assert "submit.1" in answer.stderr
 
 
 def test_a_script_that_cannot_be_written_gives_the_try_back(job: Job, tmp_path: Path) -> None:
     (folder(job) / "script").mkdir(parents=True)
-    assert submit(job, COUNT.format(tmp_path, 0))[0] == Receipt(Handover.UNWRITABLE, None)
+    assert submit(job, COUNT.format(tmp_path, 0))[0] == Receipt(SubmitStatus.UNWRITABLE, None)
     assert not (folder(job) / "submit.1").exists()
     assert not (tmp_path / "count").exists()
 
 
 def test_an_answer_that_looks_like_a_receipt_is_only_an_answer(job: Job) -> None:
     receipt, answer = submit(job, "printf '\\nreceipt 9\\n'; exit 2")
-    assert (receipt, answer.stdout) == (Receipt(Handover.ANSWERED, 2), "\nreceipt 9\n")
+    assert (receipt, answer.stdout) == (Receipt(SubmitStatus.ANSWERED, 2), "\nreceipt 9\n")
 
 
 def test_a_submit_command_cannot_read_the_script_that_follows(job: Job) -> None:

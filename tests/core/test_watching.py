@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from adapter.core.specs import WatchSpec, watch_from
-from adapter.core.watching import Told, read_watch, watch_script
+from adapter.core.watching import WatchResult, read_watch, watch_script
 
 SPEC = watch_from({"command": "true", "row": r"^job (?P<job_id>\d+)$"}, {})
 assert isinstance(SPEC, WatchSpec)
 
 
-def run(command: str, most_s: float = 20) -> tuple[Told, float]:
+def run(command: str, most_s: float = 20) -> tuple[WatchResult, float]:
     assert SPEC is not None
     begin = time.monotonic()
     script = watch_script(command, "nonce-1", most_s=most_s)
@@ -49,14 +49,14 @@ def is_running(words: str) -> bool:
 
 def test_the_first_lines_end_it_and_nothing_is_left_running() -> None:
     told, took_s = run("echo welcome; echo job 7; echo job 8; sleep 7654.25; echo job 9")
-    assert told == Told(frozenset({"7", "8"}))
+    assert told == WatchResult(frozenset({"7", "8"}))
     assert took_s < 10
     assert goes("sleep 7654.25")
 
 
 def test_silence_ends_it_too_and_names_nobody() -> None:
     told, took_s = run("sleep 7654.5", most_s=1)
-    assert told == Told(frozenset())
+    assert told == WatchResult(frozenset())
     assert 1 <= took_s < 10
     assert goes("sleep 7654.5")
 
@@ -67,7 +67,7 @@ def test_silence_ends_it_too_and_names_nobody() -> None:
 )
 def test_a_command_that_ends_by_itself_says_what_it_said(command: str, said: str) -> None:
     told, took_s = run(command)
-    assert told == Told(frozenset(), said)
+    assert told == WatchResult(frozenset(), said)
     assert took_s < 10
 
 
@@ -81,4 +81,4 @@ def test_a_command_that_is_no_shell_text_harms_nothing() -> None:
     ("job_id", "is_it"), [("7", True), ("7:3", True), ("7[3]", True), ("71", False), ("17", False), ("8", False)]
 )
 def test_it_is_about_a_job_and_about_the_elements_of_an_array(job_id: str, *, is_it: bool) -> None:
-    assert Told(frozenset({"7"})).is_about(job_id) is is_it
+    assert WatchResult(frozenset({"7"})).is_about(job_id) is is_it

@@ -21,8 +21,8 @@ from adapter.cli.test import rendered
 from adapter.config.load import load_backend, validate_file
 from adapter.config.settings import load_settings
 from adapter.config.tasks import load_tasks
+from adapter.core.dry_run import life_cycle
 from adapter.core.job import Job
-from adapter.core.rehearsal import life_cycle
 from adapter.core.task import RESOURCE_FIELDS, Resources, Step, Task
 from adapter.errors import AdapterError
 from adapter.testkit.run import examine

@@ -15,8 +15,8 @@ from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.job import Job
 from adapter.core.task import Task, task_from
 from adapter.errors import CompletedCommand
-from adapter.execution.book import Event
 from adapter.execution.executor import Executor
+from adapter.execution.job_table import Event
 from adapter.execution.journal import Journal
 from adapter.transports.scripted import ScriptedTransport
 

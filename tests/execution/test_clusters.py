@@ -11,7 +11,7 @@ import pytest
 from adapter.core.job import Job
 from adapter.core.state import State
 from adapter.execution.journal import Journal
-from adapter.execution.site import Site
+from adapter.execution.scheduler_client import SchedulerClient
 from adapter.transports.scripted import ScriptedTransport
 
 from .stage import Slurm, play, said, slurm, tasks
@@ -27,8 +27,8 @@ def jobs_of(*ids: str) -> list[Job]:
     ]
 
 
-def site_of(transport: ScriptedTransport, **over: object) -> Site:
-    return Site(slurm(**over), transport)
+def client_of(transport: ScriptedTransport, **over: object) -> SchedulerClient:
+    return SchedulerClient(slurm(**over), transport)
 
 
 def by_cluster(answers: dict[str, str]) -> object:
@@ -42,7 +42,7 @@ def by_cluster(answers: dict[str, str]) -> object:
 def test_a_poll_asks_each_cluster_once_about_its_own_jobs() -> None:
     transport = ScriptedTransport([("^squeue", by_cluster(MONITOR))])  # type: ignore[list-item]
     jobs = jobs_of("1;a", "1;b", "2;a", "1")
-    poll = asyncio.run(site_of(transport).poll(jobs))
+    poll = asyncio.run(client_of(transport).poll(jobs))
     states = [poll.evidence[job.key].observation for job in jobs]
     assert [seen and seen.state for seen in states] == [State.RUNNING, State.QUEUED, State.QUEUED, State.SUSPENDED]
     asked = [re.findall(r"--(?:jobs|clusters)=(\S+)", command) for command in transport.commands("^squeue")]
@@ -52,14 +52,14 @@ def test_a_poll_asks_each_cluster_once_about_its_own_jobs() -> None:
 def test_accounting_is_asked_where_the_job_ran() -> None:
     transport = ScriptedTransport([("^sacct", by_cluster(ACCOUNTING))])  # type: ignore[list-item]
     jobs = jobs_of("1;a", "1;b")
-    found = asyncio.run(site_of(transport).results(jobs))
+    found = asyncio.run(client_of(transport).results(jobs))
     assert [found[job.key].state for job in jobs] == [State.FAILED, State.SUCCEEDED]
 
 
 def test_a_kill_ends_the_job_of_that_cluster_only() -> None:
     transport = ScriptedTransport()
-    asyncio.run(site_of(transport).kill(jobs_of("1;b", "2;b")))
-    asyncio.run(site_of(transport).kill(jobs_of("1;b"), harder=True))
+    asyncio.run(client_of(transport).kill(jobs_of("1;b", "2;b")))
+    asyncio.run(client_of(transport).kill(jobs_of("1;b"), harder=True))
     assert transport.commands("^scancel") == [
         "scancel 1 2 --clusters=b",
         "scancel --signal=KILL --full 1 --clusters=b",
@@ -68,7 +68,7 @@ def test_a_kill_ends_the_job_of_that_cluster_only() -> None:
 
 def look(answer: str, jobs: Sequence[Job], **over: object) -> tuple[dict[str, str], list[str]]:
     transport = ScriptedTransport([("^squeue", answer)])
-    found, complete = asyncio.run(site_of(transport, **over).find(jobs))
+    found, complete = asyncio.run(client_of(transport, **over).find(jobs))
     assert complete
     return found, transport.commands("squeue --me")
 
@@ -100,6 +100,6 @@ def test_a_cluster_that_does_not_show_its_job_says_nothing_about_the_others(word
 
     transport = ScriptedTransport([("^squeue", answer)])  # type: ignore[list-item]
     jobs = jobs_of("1;a", "1;b")
-    poll = asyncio.run(site_of(transport).poll(jobs))
+    poll = asyncio.run(client_of(transport).poll(jobs))
     seen = [poll.evidence[job.key] for job in jobs]
     assert [(one.answered, one.observation is not None) for one in seen] == [(True, True), (bool(words), False)]

@@ -16,7 +16,7 @@ from adapter.core.render import placed
 from adapter.core.state import Reason, State
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal, RunRecord
-from adapter.execution.owner import is_alive, this_process
+from adapter.execution.lease import is_alive, this_process
 
 from .stage import START, Slurm, said, slurm, tasks
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from adapter.core.frame import commands_in
+from adapter.core.batch import commands_in
 from adapter.core.state import State
 from adapter.errors import CompletedCommand, ConnectError
 from adapter.execution.journal import Journal
-from adapter.execution.site import Site
+from adapter.execution.scheduler_client import SchedulerClient
 from adapter.transports.local import LocalTransport
 from adapter.transports.scripted import ScriptedTransport
 
@@ -95,9 +95,9 @@ def test_a_hint_about_a_job_that_runs_on_changes_nothing(journal: Journal) -> No
 def test_the_ends_of_jobs_are_followed_in_a_file_of_the_workspace(tmp_path: Path) -> None:
     async def follow() -> frozenset[str]:
         async with LocalTransport() as transport:
-            site = Site(slurm(values={"exit_log": True}, version=None, needs=[]), transport)
-            site.workspace = str(tmp_path)
-            watch = asyncio.create_task(site.watch())
+            client = SchedulerClient(slurm(values={"exit_log": True}, version=None, needs=[]), transport)
+            client.workspace = str(tmp_path)
+            watch = asyncio.create_task(client.watch())
             while not (tmp_path / ".ended").exists():
                 await asyncio.sleep(0.02)
             for _ in range(100):  # until it is followed

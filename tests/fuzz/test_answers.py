@@ -12,16 +12,16 @@ from random import Random
 
 import pytest
 
-from adapter.core import checked
+from adapter.core import bounds
+from adapter.core.answers import classify, is_no_answer, parse_job_id, parse_query, parse_tokens
 from adapter.core.backend import version_matches
+from adapter.core.grammars import json_text
 from adapter.core.job import Job
 from adapter.core.lifecycle import Evidence, Patience, advance
-from adapter.core.parse import classify, is_no_answer, parse_job_id, parse_query, parse_tokens
-from adapter.core.rows import json_text
 from adapter.core.specs import LogSpec, QuerySpec
 from adapter.core.state import State
 from adapter.core.task import Step, Task
-from adapter.core.watching import Told, job_ids_told, read_watch
+from adapter.core.watching import WatchResult, job_ids_told, read_watch
 from adapter.errors import CompletedCommand, OutputError
 
 from .mutations import ALL, HONEST
@@ -60,7 +60,7 @@ def spoilt(random: Random, seed: Seed, mutations: list[Callable[[Random, str], s
             stderr = mutation(random, stderr)
     if random.random() < 0.2:
         exit_code = random.choice((0, 1, 2, 127, 137, 153, 255, -9, 1000))
-    return seed.answer(checked.storable(stdout), checked.storable(stderr), exit_code)
+    return seed.answer(bounds.storable(stdout), bounds.storable(stderr), exit_code)
 
 
 def shown(number: int, seed: Seed, mutations: list[Callable[[Random, str], str]], answer: CompletedCommand) -> str:
@@ -142,7 +142,7 @@ def read_watched(seed: Seed, answer: CompletedCommand, honest: bool) -> None:
     for job_id in job_ids_told(seed.backend.watch, answer.stdout):
         assert_is_an_id(job_id)
     told = read_watch(seed.backend.watch, "nonce", f"{answer.stdout}\nnonce ended {answer.exit_code}\n")
-    assert isinstance(told, Told)
+    assert isinstance(told, WatchResult)
     told.is_about("7[3].server")
 
 

@@ -15,8 +15,8 @@ from random import Random
 
 import pytest
 
-from adapter.core import checked
-from adapter.core.parse import classify
+from adapter.core import bounds
+from adapter.core.answers import classify
 from adapter.core.state import State
 from adapter.core.task import task_from
 from adapter.errors import AdapterError, CompletedCommand, OutcomeUnknown
@@ -83,7 +83,7 @@ def test_a_job_that_the_scheduler_has_is_not_handed_over_again(name: str, tmp_pa
         said = scheduler.submit.exit_code, scheduler.submit.stdout, scheduler.submit.stderr
         shown = f"case {number}: {words}\nsubmit said {said!r:.2000}\nfind said {find!r:.2000}"
         assert scheduler.taken == 1, shown
-        assert all(job_id is None or checked.job_id(job_id) == job_id for job_id in job_ids), shown
+        assert all(job_id is None or bounds.job_id(job_id) == job_id for job_id in job_ids), shown
 
 
 async def driven(name: str, scheduler: Scheduler, journal: Journal) -> list[str | None]:
@@ -128,8 +128,8 @@ _TOKEN = "adapter-0000000000-1-1"
 def spoilt_submit(random: Random, seed: Seed) -> tuple[CompletedCommand, str]:
     for _ in range(100):
         mutation = random.choice(SPOILS_SUBMIT)
-        stdout = checked.storable(mutation(random, seed.capture.stdout))
-        answer = seed.answer(stdout, checked.storable(seed.capture.stderr), random.choice((0, 0, 0, 1, 137, 153, 255)))
+        stdout = bounds.storable(mutation(random, seed.capture.stdout))
+        answer = seed.answer(stdout, bounds.storable(seed.capture.stderr), random.choice((0, 0, 0, 1, 137, 153, 255)))
         if classify(seed.backend, answer) in {
             None,
             "transient",
@@ -141,7 +141,7 @@ def spoilt_submit(random: Random, seed: Seed) -> tuple[CompletedCommand, str]:
 def spoilt_find(seed: Seed, mutation: mutations.Mutation, chance: int, token: str) -> CompletedCommand:
     """Return what a look for *token* is answered, the same each time."""
     answer = with_token(seed, token)
-    return seed.answer(checked.storable(mutation(Random(chance), answer)), seed.capture.stderr, seed.capture.exit_code)
+    return seed.answer(bounds.storable(mutation(Random(chance), answer)), seed.capture.stderr, seed.capture.exit_code)
 
 
 def with_token(seed: Seed, token: str) -> str:

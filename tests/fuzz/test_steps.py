@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from adapter.core import checked
+from adapter.core import bounds
+from adapter.core.batch import answered, commands_in, unframe
 from adapter.core.clean import read_found, read_store
 from adapter.core.exit_file import parse_exit_file
-from adapter.core.frame import answered, commands_in, unframe
 from adapter.core.job import Job
-from adapter.core.receipt import Handover, read_probe, read_receipt
+from adapter.core.receipt import SubmitStatus, read_probe, read_receipt
 from adapter.core.task import Step, Task
 from adapter.errors import AdapterError, CompletedCommand
-from adapter.execution.checker import program_rows, space_row, workspace_rows
 from adapter.execution.logs import Logs
-from adapter.execution.site import Site
+from adapter.execution.preflight import program_rows, space_row, workspace_rows
+from adapter.execution.scheduler_client import SchedulerClient
 from adapter.transports.scripted import ScriptedTransport
 
 from .mutations import ALL
@@ -43,7 +43,7 @@ def an_exit_file(text: str) -> None:
         return
     assert 0 <= report.exit_code <= 255
     assert re.search(rf"^\s*exit_code\s+0*{report.exit_code}\s*$", text, re.MULTILINE)
-    assert report.job_id is None or checked.job_id(report.job_id)
+    assert report.job_id is None or bounds.job_id(report.job_id)
     assert all(amount is None or 0 <= amount < 1e30 for amount in (getattr(report.usage, n) for n in USAGE))
     (report.message + (report.job_id or "")).encode()
 
@@ -53,8 +53,8 @@ USAGE = ("wall_s", "user_s", "system_s", "cpu_s", "peak_ram_bytes")
 
 def a_receipt(text: str) -> None:
     receipt, own = read_receipt(CompletedCommand(command="x", exit_code=0, stdout=text, stderr=""))
-    assert receipt.handover in {Handover.ANSWERED, Handover.INTERRUPTED}
-    if receipt.handover is Handover.ANSWERED:
+    assert receipt.status in {SubmitStatus.ANSWERED, SubmitStatus.INTERRUPTED}
+    if receipt.status is SubmitStatus.ANSWERED:
         assert receipt.exit_code == own.exit_code
         assert re.search(rf"\nreceipt\s+0*{receipt.exit_code}\s*\Z", text)
 
@@ -62,7 +62,7 @@ def a_receipt(text: str) -> None:
 def a_probe(text: str) -> None:
     for key, probe in read_probe(text, JOBS).items():
         assert key in {job.key for job in JOBS}
-        assert probe.job_id is None or checked.job_id(probe.job_id)
+        assert probe.job_id is None or bounds.job_id(probe.job_id)
         if probe.report and probe.report.exit_code == 0:
             number = next(n for n, job in enumerate(JOBS) if job.key == key)
             assert re.search(rf"^@\s*0*{number}\s*\n(?:(?!@).*\n)*?=\s*exit_code 0+\s*$", text, re.MULTILINE)
@@ -98,18 +98,18 @@ class Said(ScriptedTransport):
 
 
 def a_preparation(text: str) -> None:
-    site = Site(backend("local"), Said([("", text)]))
+    client = SchedulerClient(backend("local"), Said([("", text)]))
     try:
-        asyncio.run(site.prepare())
+        asyncio.run(client.prepare())
     except AdapterError:
         return
-    assert site.workspace.startswith("/")
-    assert all(0 < amount < 1e30 for amount in site.capacity.values())
+    assert client.workspace.startswith("/")
+    assert all(0 < amount < 1e30 for amount in client.capacity.values())
 
 
 def a_log(text: str) -> None:
     async def read() -> Any:
-        logs = Logs(Site(backend("local"), Said([("", text)])))
+        logs = Logs(SchedulerClient(backend("local"), Said([("", text)])))
         found = await logs.read_bytes(JOBS[0], {"stdout": 0}, most=100)
         return found, await logs.read(JOBS[0], "stdout", offset=0, lines=None)
 
@@ -146,7 +146,7 @@ def test_no_spoilt_step_raises_or_makes_a_success(kind: str) -> None:
         for mutation in mutations:
             text = mutation(random, text)
         try:
-            read(checked.storable(text) if kind != "frame" else text)
+            read(bounds.storable(text) if kind != "frame" else text)
         except Exception as error:
             error.add_note(f"{number}: {[each.__name__ for each in mutations]} {text[:1000]!r}")
             raise

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from adapter.core.backend import Backend
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
-    from adapter.execution.book import Event
+    from adapter.execution.job_table import Event
 
 JOBS = 20
 SMALL = Resources(cpu=1, ram_bytes=20 * 1024**2)

@@ -77,7 +77,7 @@ def test_the_server_tells_by_itself_that_something_happened(kubeconfig: dict[str
         async with executor(tmp_path, kubeconfig) as live, asyncio.timeout(120):
             run = await live.submit([Task(steps=(Step(shell="sleep 5"),), image="busybox:local")])
             while not told:
-                told |= (await live.site.watch()).job_ids
+                told |= (await live.client.watch()).job_ids
             return (await live.wait(run))[0].job_id, told
 
     job_id, told = asyncio.run(listen())

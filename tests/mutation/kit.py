@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from adapter.cli.test import rendered
 from adapter.config.load import load_merged, schema_part
 from adapter.core.backend import backend_from
-from adapter.core.check import problems_in
 from adapter.core.schema import form_findings
+from adapter.core.validate import problems_in
 from adapter.errors import AdapterError
 from adapter.testkit.capture import find_captures
 from adapter.testkit.rules import RULES, check

@@ -18,7 +18,7 @@ from adapter.core.render import directive_lines, render_job
 from adapter.core.task import task_from
 from adapter.core.template import quote
 from adapter.errors import ConfigError, RenderError, UnsupportedResource
-from adapter.execution.site import Site
+from adapter.execution.scheduler_client import SchedulerClient
 from adapter.testkit.shelltext import directive_words
 from adapter.testkit.subject import is_shell, job_of
 from adapter.transports.scripted import ScriptedTransport
@@ -73,10 +73,10 @@ def test_what_a_scheduler_cannot_read_is_an_error(line: str, dialect: str) -> No
 )  # fmt: skip
 def test_a_workspace_that_the_scheduler_would_read_as_its_own_is_refused_at_once(name: str, letters: str) -> None:
     workspace = f"/scratch/a{letters}b"
-    site = Site(shipped(name), ScriptedTransport())
-    site.workspace = workspace
+    client = SchedulerClient(shipped(name), ScriptedTransport())
+    client.workspace = workspace
     with pytest.raises(RenderError, match="would read as its own"):
-        render_job(site.backend, job_of(task_from({"command": "true"}), workspace), workspace)
+        render_job(client.backend, job_of(task_from({"command": "true"}), workspace), workspace)
 
     class Machine(ScriptedTransport):
         def _step(self, command: str) -> Any:
@@ -85,7 +85,7 @@ def test_a_workspace_that_the_scheduler_would_read_as_its_own_is_refused_at_once
             return replace(answer, stdout=f"{workspace}\n") if prepared else answer
 
     with pytest.raises(ConfigError, match=re.escape(f"the workspace of backend {name} cannot be used")):
-        asyncio.run(Site(shipped(name), Machine()).prepare())
+        asyncio.run(SchedulerClient(shipped(name), Machine()).prepare())
 
 
 def test_a_percent_sign_in_a_workspace_is_no_job_id_for_slurm() -> None:

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from adapter.core.answers import classify
 from adapter.core.backend import Backend, backend_from, merge
-from adapter.core.parse import classify
 from adapter.core.render import function_text
 from adapter.core.template import quote
 from adapter.errors import CompletedCommand

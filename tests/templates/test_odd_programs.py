@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from adapter.config.load import load_backend
-from adapter.core.parse import parse_tokens
+from adapter.core.answers import parse_tokens
 from adapter.core.render import function_text, render_command
 from adapter.errors import CompletedCommand
 from adapter.testkit.replay import poll

@@ -12,9 +12,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from adapter.core.answers import classify
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.job import Job
-from adapter.core.parse import classify
 from adapter.core.render import render_job
 from adapter.core.state import Reason, State
 from adapter.core.task import Task, task_from
@@ -472,7 +472,7 @@ def test_cancelling_what_is_gone_is_done(server: Tes, tmp_path: Path) -> None:
     async def kill_again(executor: Executor, run: str) -> None:
         jobs = await executor.wait(run)
         server.tasks.clear()
-        (said,) = (await executor.site.kill(jobs)).values()
+        (said,) = (await executor.client.kill(jobs)).values()
         assert said is None or classify(executor.backend, said) == "gone"
 
     assert play(server, tmp_path, tasks(1), kill_again).ends == [DONE]

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.core.frame import frame
+from adapter.core.answers import Observation
+from adapter.core.batch import frame
 from adapter.core.job import Job
-from adapter.core.parse import Observation
 from adapter.core.state import Reason, State
 from adapter.core.task import Step, Task
 from adapter.errors import CompletedCommand
@@ -215,12 +215,12 @@ def test_a_live_run_is_recorded_and_replays(tmp_path: Path) -> None:
         async with on_this_machine(
             tmp_path, version={"command": "echo v 1.5", "pattern": r"v (?P<version>[\d.]+)"}
         ) as e:
-            carrier = Recording(e.site.transport, lambda: 0.0)
-            e.site.transport = carrier
+            carrier = Recording(e.client.transport, lambda: 0.0)
+            e.client.transport = carrier
             await conformance.run(e, folder=files, only=["exit 3", "kill running"], quick=True)
             them = await learn(e)
             await conformance.clean(e)
-            return Reader(e.backend, e.site.workspace, them).records(carrier.batches)
+            return Reader(e.backend, e.client.workspace, them).records(carrier.batches)
 
     records = asyncio.run(story())
     assert {record.action for record in records} >= {"submit", "monitor", "kill"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapter.core.frame import frame, unframe
+from adapter.core.batch import frame, unframe
 from adapter.core.job import Job
 from adapter.core.receipt import probe_step, read_probe, read_receipt, receipt_step, submit_step
 from adapter.core.render import RenderedJob

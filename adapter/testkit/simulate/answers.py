@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.rows import JsonRows, Lines, Records
+from adapter.core.grammars import JsonRows, Lines, Records
 from adapter.testkit.simulate.text import Fitting, Slot, filled, fitting, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from adapter.core.rows import Grammar
+    from adapter.core.grammars import Grammar
     from adapter.testkit.simulate.text import Pieces
 
 _MOST = 3000

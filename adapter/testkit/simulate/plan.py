@@ -13,12 +13,12 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter.core.answers import classify, parse_job_id, parse_query, parse_tokens
 from adapter.core.backend import for_version
+from adapter.core.grammars import JsonRows, Lines, Records
 from adapter.core.job import Job
 from adapter.core.job_id import id_values
-from adapter.core.parse import classify, parse_job_id, parse_query, parse_tokens
 from adapter.core.render import placed, render_command, render_job
-from adapter.core.rows import JsonRows, Lines, Records
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
 from adapter.core.task import Resources

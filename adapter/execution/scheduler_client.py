@@ -7,15 +7,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from adapter.core import checked
-from adapter.core.array import element_id, render_array
-from adapter.core.backend import for_version
-from adapter.core.checked import likeness
-from adapter.core.frame import began, frame, unframe
-from adapter.core.job import Job
-from adapter.core.job_id import id_values, parts
-from adapter.core.lifecycle import Evidence
-from adapter.core.parse import (
+from adapter.core import bounds
+from adapter.core.answers import (
     Answer,
     Observation,
     classify,
@@ -26,10 +19,17 @@ from adapter.core.parse import (
     parse_tokens,
     words_beside,
 )
+from adapter.core.array import element_id, render_array
+from adapter.core.backend import for_version
+from adapter.core.batch import began, frame, unframe
+from adapter.core.bounds import likeness
+from adapter.core.grammars import json_text
+from adapter.core.job import Job
+from adapter.core.job_id import id_values, parts
+from adapter.core.lifecycle import Evidence
 from adapter.core.receipt import Probe, probe_step, read_probe, read_receipt, receipt_step, submit_step, which_id
 from adapter.core.redact import redactor
 from adapter.core.render import function_text, placed, render_command, render_job
-from adapter.core.rows import json_text
 from adapter.core.submission import read_submission
 from adapter.core.task import Step, Task
 from adapter.core.template import quote, target_path
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
     from adapter.core.specs import CommandSpec, LogSpec, QuerySpec, SubmitSpec
-    from adapter.core.watching import Told
+    from adapter.core.watching import WatchResult
     from adapter.transports.base import Download, Transport, Upload
 
 MOST_PAGES = 1000
@@ -94,7 +94,7 @@ class Look:
     said: str = ""
 
 
-class Site:
+class SchedulerClient:
     """One backend over one transport."""
 
     def __init__(self, backend: Backend, transport: Transport, *, secrets: Mapping[str, str] | None = None) -> None:
@@ -362,7 +362,7 @@ class Site:
         """Whether there is a command that tells of changes by itself."""
         return bool(self.backend.watch_command(self.workspace))
 
-    async def watch(self) -> Told:
+    async def watch(self) -> WatchResult:
         """Wait until the backend's ``watch`` tells something, or a minute is over. One ``run``.
 
         Raises:
@@ -499,7 +499,7 @@ def _prepared(backend: Backend, lines: Sequence[str]) -> tuple[str, dict[str, fl
     workspace = lines[0] if lines else ""
     if not workspace.startswith("/") or not workspace.isprintable():
         raise TransportError(f"backend {backend.name}: {workspace[:200]!r} is not the path of a workspace")
-    told = {name: checked.number(value) for name, _, value in (line.partition(" ") for line in lines[1:])}
+    told = {name: bounds.number(value) for name, _, value in (line.partition(" ") for line in lines[1:])}
     machine = {name: amount for name, amount in told.items() if amount}
     for name, amount in backend.limits.capacity.items():
         if amount is None and name not in machine:

@@ -1,4 +1,4 @@
-"""The book: the jobs of one executor as they stand now; what changes is in the journal before anybody hears of it."""
+"""The table: the jobs of one executor as they stand now; what changes is in the journal before anybody hears of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapter.core.checked import likeness
+from adapter.core.bounds import likeness
 from adapter.core.state import Reason
-from adapter.execution.owner import this_process
+from adapter.execution.lease import this_process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.execution.clock import Clock
     from adapter.execution.journal import Journal
-    from adapter.execution.site import Site
+    from adapter.execution.scheduler_client import SchedulerClient
 
 
 TOLD_AT_ONCE, MOST_TOLD = 5, 1000
@@ -35,12 +35,14 @@ class Event:
     job: Job | None = None
 
 
-class Book:
+class JobTable:
     """The jobs of one executor, and what its submitter, poller and collector share."""
 
-    def __init__(self, site: Site, journal: Journal, clock: Clock, on_event: Callable[[Event], None] | None) -> None:
+    def __init__(
+        self, client: SchedulerClient, journal: Journal, clock: Clock, on_event: Callable[[Event], None] | None
+    ) -> None:
         """Begin with no jobs. ``None`` for *on_event* means that nobody listens."""
-        self.site = site
+        self.client = client
         self.journal = journal
         self.clock = clock
         self.jobs: dict[str, Job] = {}
@@ -55,7 +57,7 @@ class Book:
     @property
     def backend(self) -> Backend:
         """The backend, with the overlays of the version that was found once it was asked."""
-        return self.site.backend
+        return self.client.backend
 
     def mine(self) -> list[Job]:
         """Return the jobs that this process drives."""

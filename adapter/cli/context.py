@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from adapter.config.load import Provenance
     from adapter.core.job import Job
-    from adapter.execution.book import Event
+    from adapter.execution.job_table import Event
     from adapter.execution.journal import RunRecord
     from adapter.transports.base import Transfer, Transport
 

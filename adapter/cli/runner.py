@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapter.cli.background import leave_driver
+from adapter.cli.context import backend_of, open_executor
 from adapter.cli.display import Display, StatusLine, display_for
 from adapter.cli.follow import follow, write_bytes
 from adapter.cli.interrupt import Interrupts
-from adapter.cli.open import backend_of, open_executor
 from adapter.cli.report import exit_code_of, failure_lines, summary
 from adapter.cli.text import printable, run_data, to_json
 from adapter.core.state import Reason, State
 from adapter.core.units import format_seconds
 from adapter.core.waiting import reasons
 from adapter.errors import AdapterError, TransportError
-from adapter.execution.book import REQUEUED
-from adapter.execution.owner import is_alive
+from adapter.execution.job_table import REQUEUED
+from adapter.execution.lease import is_alive
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Sequence
 
     from adapter.core.job import Job
-    from adapter.execution.book import Event
     from adapter.execution.executor import Executor
+    from adapter.execution.job_table import Event
     from adapter.execution.journal import Journal, RunRecord
     from adapter.transports.base import Transfer
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from adapter.core import checked
-from adapter.core.frame import frame, unframe
+from adapter.core import bounds
+from adapter.core.batch import frame, unframe
 from adapter.core.template import quote, target_path
 from adapter.core.units import format_bytes
 from adapter.errors import ConnectError, TransportError
@@ -51,7 +51,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class BatchResult:
     """The answers of one ``run``, what its shell said before the first, and when it began and ended."""
 
     answers: list[CompletedCommand | None]
@@ -71,7 +71,7 @@ class Heard:
         return answer.stdout.splitlines() if answer else []
 
 
-class Checker:
+class Preflight:
     """Looks at one backend over one transport, which is open.
 
     *shells* are other ways to begin a shell there, by what a person calls them: their noise is measured too, and a
@@ -120,7 +120,7 @@ class Checker:
     def _is_far(self) -> bool:
         return bool(self._backend.connection.get("kind", "local") != "local")
 
-    async def _other(self, shell: str) -> Heard | None:
+    async def _other(self, shell: str) -> BatchResult | None:
         """Ask another shell for the programs; one that gives no answer is no reason to stop."""
         try:
             return await self._ask([programs_step(self._backend)], shell)
@@ -133,7 +133,7 @@ class Checker:
         prelude = f'workspace={target_path(self._backend.workspace)}\nPATH="$workspace/.programs:$PATH"\n'
         return [prelude + "export PATH\n" + self._backend.version_command.render(self._backend.values)]
 
-    def _version_rows(self, heard: Heard) -> list[Row]:
+    def _version_rows(self, heard: BatchResult) -> list[Row]:
         pattern = self._backend.version_pattern
         return [version_row(heard.answers[3], pattern)] if pattern is not None and len(heard.answers) > 3 else []
 
@@ -165,7 +165,7 @@ class Checker:
         except TransportError:
             return  # the target is gone; what it is lacking is told by the row
 
-    async def _ask(self, commands: Sequence[str], shell: str = SHELL) -> Heard:
+    async def _ask(self, commands: Sequence[str], shell: str = SHELL) -> BatchResult:
         """Run *commands* in one ``run`` of *shell*.
 
         Raises:
@@ -179,7 +179,7 @@ class Checker:
             raise ConnectError(f"the target's shell ran nothing (exit code {completed.exit_code}): {completed.words}")
         answers = unframe(commands, nonce, completed.stdout, completed.stderr)
         noise = (before_frame(completed.stdout, nonce), before_frame(completed.stderr, nonce))
-        return Heard(answers, *noise, began_at, ended_at)
+        return BatchResult(answers, *noise, began_at, ended_at)
 
 
 _CONNECT_FIX = "try the connection by hand with the same user and host; nothing more was looked at"
@@ -251,12 +251,12 @@ _TOOLS = "\n".join(
 # -- what it means
 
 
-def connection_row(heard: Heard) -> Row:
+def connection_row(heard: BatchResult) -> Row:
     """Return the row for the first answer: connecting, logging in, and one round trip."""
     return Row("connection", Health.OK, f"connected, logged in and answered in {_ms(heard.took_s)}")
 
 
-def trip_row(trips: Sequence[Heard]) -> Row:
+def trip_row(trips: Sequence[BatchResult]) -> Row:
     """Return the row for the median of trivial runs."""
     times = [trip.took_s for trip in trips]
     return Row(
@@ -264,7 +264,7 @@ def trip_row(trips: Sequence[Heard]) -> Row:
     )
 
 
-def noise_row(name: str, heard: Heard | None) -> Row:
+def noise_row(name: str, heard: BatchResult | None) -> Row:
     """Return the row for what the shell printed by itself; ``None`` for a shell that gave no answer."""
     if heard is None:
         return Row(name, Health.NOTE, "such a shell gave no answer")
@@ -346,11 +346,11 @@ def space_row(line: str) -> Row:
     return Row("free space", health, format_bytes(free), fix)
 
 
-def clock_row(trips: Sequence[Heard]) -> Row:
+def clock_row(trips: Sequence[BatchResult]) -> Row:
     """Return the row for the target's clock against ours, from the fastest trip: there the middle is surest."""
     best = min(trips, key=lambda trip: trip.took_s)
     said = "".join(best.lines(0)).strip()
-    told = checked.whole(said)
+    told = bounds.whole(said)
     if told is None:
         return Row("clock", Health.NOTE, f"date says {said[:40]!r}", "times of jobs may be wrong")
     # date cuts its seconds: on average half of one is missing

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from adapter.core.job import Job
-    from adapter.testkit.case import Context, Deed
+    from adapter.testkit.case import Action, Context
 
 _HANDED_OVER_WITHIN_S = 3.0  # of jobs that follow each other, where the scheduler itself makes them wait
 _MOST_LOOKS = 5  # schedulers show a new job late
 
 
-def kill_when(holds: Callable[[Job], bool]) -> Deed:
+def kill_when(holds: Callable[[Job], bool]) -> Action:
     """Kill the first job once *holds*."""
 
     async def act(context: Context, jobs: list[Job]) -> bool:
@@ -34,12 +34,12 @@ def kill_when(holds: Callable[[Job], bool]) -> Deed:
 
 async def find_and_kill(context: Context, jobs: list[Job]) -> bool:
     """Look for the running job by its token, then kill it."""
-    job, site = jobs[0], context.executor.site
+    job, client = jobs[0], context.executor.client
     if job.state is not State.RUNNING:
         return job.state.is_final
     never = job.but(job_id=None, index=job.index + 998, directory=f"{job.directory}.nowhere")
     for _ in range(_MOST_LOOKS):
-        found, is_complete = await site.find([job.but(job_id=None), never])
+        found, is_complete = await client.find([job.but(job_id=None), never])
         if found.get(job.key) == job.job_id:
             break
         await asyncio.sleep(1)
@@ -47,7 +47,7 @@ async def find_and_kill(context: Context, jobs: list[Job]) -> bool:
         context.notes[job.key] = f"a token that no job has was found as {found[never.key]}"
     elif found.get(job.key) != job.job_id:
         context.notes[job.key] = f"it was not found by its token; found: {found.get(job.key) or 'nothing'}"
-    elif site.backend.find is not None and not is_complete:
+    elif client.backend.find is not None and not is_complete:
         context.notes[job.key] = (
             "it was found, but the answer of `find` is no good one: it cannot say that a job is not there"
         )
@@ -98,7 +98,7 @@ async def write_while_running(context: Context, jobs: list[Job]) -> bool:
     if job.state is not State.RUNNING:
         return job.state.is_final
     folder = quote(work_folder(context, job))
-    await context.executor.site.ask(
+    await context.executor.client.ask(
         [f"cd {folder} && echo {quote(job.token)} >question.part && mv question.part question"], 60
     )
     return True

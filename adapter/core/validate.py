@@ -14,8 +14,6 @@ import jinja2
 
 from adapter.core import units
 from adapter.core.backend import merge, version_matches
-from adapter.core.check_answers import answer_problems, pattern_problems
-from adapter.core.check_template import Tried, compared_names, leaf_problems
 from adapter.core.schema import Finding, KeyPath, dotted, unknown
 from adapter.core.specs import GONE, parse_state_word, pattern_in
 from adapter.core.state import Reason, State
@@ -23,6 +21,8 @@ from adapter.core.task import RESOURCE_FIELDS, parse_resource
 from adapter.core.template import (
     Template,
 )
+from adapter.core.validate_answers import answer_problems, pattern_problems
+from adapter.core.validate_template import Tried, compared_names, leaf_problems
 from adapter.core.variables import (
     COMMAND_VARIABLES,
     FIND_VARIABLES,

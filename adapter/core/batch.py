@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from adapter.core import checked
+from adapter.core import bounds
 from adapter.errors import CompletedCommand
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _answer(number: int, command: str, nonce: str, stdout: str, stderr: str) -> 
     err = re.search(rf"\n{mark} start\n(.*?)\n{mark} end\n", _unix(stderr), re.DOTALL)
     if out is None:
         return None
-    said, complaint = checked.storable(out[1]), checked.storable(err[1]) if err else ""
+    said, complaint = bounds.storable(out[1]), bounds.storable(err[1]) if err else ""
     return CompletedCommand(command=command, exit_code=int(out[2]), stdout=said, stderr=complaint)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from adapter.core import checked, units
+from adapter.core import bounds, units
 from adapter.core.exit_file import signal_in
+from adapter.core.grammars import JsonRows, Row, Rows
 from adapter.core.job import OUR_MARK, Usage
 from adapter.core.job_id import whole_id
-from adapter.core.rows import JsonRows, Row, Rows
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
 from adapter.errors import AmbiguousJobId, CompletedCommand, JobIdNotFound
@@ -82,7 +82,7 @@ def _job_ids(pattern: re.Pattern[str] | JsonRows, text: str) -> list[str]:
         return [whole_id(row) for row in answer.rows] if answer else []
     if len(text) > MOST_SUBMIT_LETTERS:
         return []
-    found = (checked.job_id(whole_id(match.groupdict())) for match in pattern.finditer(text))
+    found = (bounds.job_id(whole_id(match.groupdict())) for match in pattern.finditer(text))
     return [job_id for job_id in found if job_id]
 
 
@@ -132,7 +132,7 @@ def words_beside(spec: QuerySpec, backend: Backend, answer: Answer, completed: C
 
 def is_noise(line: str, noise: Collection[str]) -> bool:
     """Whether the like of *line* is in *noise*, and it does not hold a mark of ours."""
-    return checked.likeness(line) in noise and OUR_MARK not in line
+    return bounds.likeness(line) in noise and OUR_MARK not in line
 
 
 def _unexplained(backend: Backend, stderr: str) -> list[str]:
@@ -218,7 +218,7 @@ def _ids_by_token(rows: Iterable[Row], wanted: Collection[str]) -> dict[str, lis
     """Return the job ids in *rows* by token; ``None`` if a row of ours is damaged."""
     found: dict[str, list[str]] = {}
     for row in rows:
-        token, job_id = (row.get("token") or "").strip(), checked.job_id(whole_id(row))
+        token, job_id = (row.get("token") or "").strip(), bounds.job_id(whole_id(row))
         if _is_cut(token, wanted) or (job_id is None and token.startswith(OUR_MARK)):
             return None
         if token and job_id is not None:
@@ -295,9 +295,9 @@ def decode_exit_code(decode: str, code: str | None, signal: str | None) -> tuple
     """
     if code is not None and decode == "code_signal":
         code, _, signal = code.partition(":")
-    killed_by = checked.whole(signal) or 0
+    killed_by = bounds.whole(signal) or 0
     stripped = (code or "").strip()
-    number = checked.whole(stripped.removeprefix("-"))
+    number = bounds.whole(stripped.removeprefix("-"))
     if number is None:
         return _by_signal(killed_by)
     if stripped.startswith("-"):
@@ -352,7 +352,7 @@ def _memory(text: str | None) -> int | None:
     if text is None or not text.strip():
         return None
     try:
-        count = checked.whole(text)
+        count = bounds.whole(text)
         return units.parse_bytes(text) if count is None else count
     except ValueError:
         return None

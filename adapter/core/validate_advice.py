@@ -7,11 +7,11 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from adapter.core.check_task import target_of
 from adapter.core.schema import Finding, KeyPath, dotted
 from adapter.core.task import RESOURCE_FIELDS, parse_resource
 from adapter.core.template import needs_target
 from adapter.core.units import format_bytes, format_seconds
+from adapter.core.validate_task import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

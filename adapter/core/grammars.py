@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from adapter.core import checked
+from adapter.core import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ Row = dict[str, str | None]
 MOST_LINE_LETTERS = 1 << 13
 """In a line: patterns are tried at each letter, so the time that they take may grow with the square of its length."""
 MOST_RECORD_LETTERS = 1 << 18
-_DECODER = checked.decoder()
+_DECODER = bounds.decoder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +104,11 @@ class Records:
 
 def _written(text: str) -> list[str]:
     """Return the lines of *text* that hold something."""
-    return [line for line in checked.lines(text) if line.strip()]
+    return [line for line in bounds.lines(text) if line.strip()]
 
 
 def _is_about_a_job(row: Row) -> bool:
-    return checked.job_id(row.get("job_id")) is not None
+    return bounds.job_id(row.get("job_id")) is not None
 
 
 def _first_group(pattern: re.Pattern[str], text: str) -> str | None:
@@ -152,7 +152,7 @@ class JsonRows:
             if _is_about_a_job(row):
                 rows.append(row)
             else:
-                unreadable.append(checked.json_dump(entry))
+                unreadable.append(bounds.json_dump(entry))
         following = _text(_search(self.next, whole)) if self.next else None
         return Rows(rows=tuple(rows), unreadable=tuple(unreadable), next=following or None)
 
@@ -214,8 +214,8 @@ def _text(value: Any) -> str | None:
         case float() if value.is_integer():
             return str(int(value))
         case str() | int() | float():
-            return checked.storable(str(value))
-    return checked.json_dump(value)
+            return bounds.storable(str(value))
+    return bounds.json_dump(value)
 
 
 def grammar_from(spec: Mapping[str, Any]) -> Grammar | None:
