@@ -45,6 +45,7 @@ NOT_OURS = {
     "forkafterauthentication": "no", "permitlocalcommand": "no", "tunnel": "no",
 }  # fmt: skip
 ALWAYS = ("-T", "-o", "ClearAllForwardings=yes", "-o", "EscapeChar=none", "-o", "ForwardX11=no")
+_GONE = re.compile(r"Control socket .*does not exist|Control socket connect\(")
 _SETTLED = re.compile(r"master session id: |Executing proxy command")
 
 
@@ -106,7 +107,7 @@ class OpenSshTransport(FarTransport):
             if "session request failed: Session open refused" in how:
                 raise Refused("it says that there are too many on this connection (MaxSessions)")
             await self._forget(socket, how)
-            if was_open or is_last:
+            if is_last or (was_open and not _GONE.search(how)):
                 break
         raise Lost(f"the connection to {self.host} was lost")
 
@@ -160,7 +161,7 @@ class OpenSshTransport(FarTransport):
         async with self._opening:
             if self._socket == socket:
                 self._socket = None
-        if re.search(r"Control socket .*(does not exist|connect\()", said):
+        if _GONE.search(said):
             return  # it is gone: there may be another one by now
         if socket == str((await self._place()).socket):
             await tell_master(socket, "stop")  # what goes on in it may end
@@ -235,7 +236,8 @@ class OpenSshTransport(FarTransport):
                     process.kill()
                     await process.wait()
         if process.returncode != 0:
-            raise login_error(self.host, place.log.read_text(errors="replace"))
+            said = place.log.read_text(errors="replace")
+            raise login_error(self.host, said, has_asked=is_asking)
 
     def _asker(self, log: Path, deadline: asyncio.Timeout, patience_s: float) -> Prompt:
         """Return the prompt, with what the server said before it; the time a person takes does not count."""

@@ -23,8 +23,11 @@ _SILENT = re.compile(r"timed out|Connection timeout|Timeout before")
 _NOISE = re.compile(r"^(debug\d: .*|@+|\s*|Warning: Permanently added .*)$")
 
 
-def login_error(host: str, words: str) -> TransportError:
-    """Return the error that *words* stand for, which ``ssh`` said instead of logging in at *host*."""
+def login_error(host: str, words: str, *, has_asked: bool) -> TransportError:
+    """Return the error that *words* stand for, which ``ssh`` said instead of logging in at *host*.
+
+    *has_asked*: somebody could have been asked.
+    """
     lines = [line.strip() for line in words.splitlines() if not _NOISE.match(line.strip())]
     said = " / ".join(lines[-8:]) or "it does not say why"
     key = re.search(r"SHA256:[\w+/=]+", words)
@@ -48,9 +51,15 @@ def login_error(host: str, words: str) -> TransportError:
             f"publishes, and accept it once with `ssh {host}`. ssh says: {said}"
         )
     if _REFUSED.search(words):
+        nobody = (
+            ""
+            if has_asked
+            else ". Nobody could be asked here; any command of adapter on a terminal "
+            "asks, and opens the connection for this one, too"
+        )
         return AuthenticationError(
-            f"{host} does not let us in: {said}. Try `ssh {host}`; no further attempt is made, so "
-            "that the site does not ban you"
+            f"{host} does not let us in: {said.rstrip('.')}. Try `ssh {host}`; no further attempt is "
+            f"made, so that the site does not ban you{nobody}"
         )
     silent = "it does not answer: " if _SILENT.search(words) else ""
     return ConnectError(f"cannot reach {host}: {silent}{said}")
