@@ -16,7 +16,7 @@ import socket
 import stat
 import tempfile
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,12 +162,12 @@ async def masters(folder: Path, *, close: bool = False) -> list[Master]:
     """Return the masters in *folder* that live; with *close*, end each."""
     found = []
     for path in sorted(_short(folder).glob("*.sock")):
-        place = Place(path.parent, path.stem)
         said = await tell_master(path, "check")
-        if said is None:
-            continue
-        since, pid = path.stat().st_mtime, re.search(r"pid=(\d+)", said)
-        found.append(Master(host=place.lock.read_text(), pid=int(pid[1]) if pid else 0, since=since))
+        pid = re.search(r"pid=(\d+)", said or "")
+        with suppress(OSError):  # it may end meanwhile
+            since, host = path.stat().st_mtime, path.with_suffix(".lock").read_text()
+            if pid:
+                found.append(Master(host=host, pid=int(pid[1]), since=since))
         if close:
             await tell_master(path, "exit")
     return found

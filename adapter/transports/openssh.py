@@ -24,7 +24,7 @@ from adapter.transports.askpass import Askpass
 from adapter.transports.far import FarTransport, Lost, Refused
 from adapter.transports.masters import Place, locked, place_of, tell_master
 from adapter.transports.ssh_settings import HostSettings, SettingsError, evaluated, proxy_program
-from adapter.transports.ssh_words import login_error, settings_error
+from adapter.transports.ssh_words import login_error, said_by_ssh, settings_error
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -112,9 +112,7 @@ class OpenSshTransport(FarTransport):
         raise Lost(f"the connection to {self.host} was lost")
 
     async def _begin(self, socket: str, line: str) -> _Session:
-        if not self._logs.name:
-            self._logs = Path(tempfile.mkdtemp(prefix="adapter-ssh-"))
-        log = _Log(self._logs / secrets.token_hex(4))
+        log = _Log(self._log_path())
         words = [
             "-E", str(log.path), "-S", socket.replace("%", "%%"), *await self._options(),
             "-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-o", "LogLevel=DEBUG2",
@@ -202,29 +200,32 @@ class OpenSshTransport(FarTransport):
         patience_s = float(settings.first("connecttimeout") or CONNECT_TIMEOUT_S)
         idle = settings.first("controlpersist", "no")
         strict = settings.first("stricthostkeychecking", "ask").lower()
+        log = _Log(self._log_path())
         words = [
-            "-E", str(place.log), "-S", str(place.socket), "-M", "-N", "-f", *await self._options(),
+            "-E", str(log.path), "-S", str(place.socket), "-M", "-N", "-f", *await self._options(),
             "-o", f"ControlPersist={IDLE_S if idle in {'no', 'false'} else idle}",
-            "-o", "LogLevel=INFO", "-o", f"ConnectTimeout={patience_s:.0f}",
+            "-o", f"ConnectTimeout={patience_s:.0f}",
+            "-v",  # or what a ProxyCommand says is thrown away, and the key that a host shows is not told
             *([] if settings.first("serveraliveinterval", "0") != "0"
               else ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"]),
             *(["-o", "StrictHostKeyChecking=ask"] if strict in {"no", "off", "false"} else []),
         ]  # fmt: skip
-        place.log.write_text("")
         with ExitStack() as stack:
+            stack.callback(log.close)
+            # A ProxyCommand may write there for as long as the master lives.
+            stderr = stack.enter_context(place.log.open("w+b"))
             environment = user_environment()
             deadline = asyncio.timeout(2 * patience_s)
             is_asking = self._prompt is not None and not settings.is_on("batchmode")
             if is_asking:
-                ask = self._asker(place.log, deadline, 2 * patience_s)
+                ask = self._asker(log, deadline, 2 * patience_s)
                 environment |= stack.enter_context(Askpass(ask, self._tell)).environment
             else:
                 words += ["-o", "BatchMode=yes"]
-            log = stack.enter_context(place.log.open("ab"))
-            # A ProxyCommand of the user's may use the terminal, if somebody is there.
+            # A ProxyCommand may use the terminal, if somebody is there.
             process = await asyncio.create_subprocess_exec(
-                "ssh", *words, "--", self.host, stdin=asyncio.subprocess.DEVNULL, stdout=log,
-                stderr=log, env=environment, start_new_session=not is_asking,
+                "ssh", *words, "--", self.host, stdin=asyncio.subprocess.DEVNULL, stdout=stderr,
+                stderr=stderr, env=environment, start_new_session=not is_asking,
             )  # fmt: skip
             try:
                 async with deadline:
@@ -235,27 +236,33 @@ class OpenSshTransport(FarTransport):
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-        if process.returncode != 0:
-            said = place.log.read_text(errors="replace")
-            raise login_error(self.host, said, has_asked=is_asking)
+            if process.returncode != 0:
+                log.read()
+                proxy = place.log.read_text(errors="replace") if settings.first("proxycommand") else ""
+                raise login_error(self.host, log.text, proxy=proxy, has_asked=is_asking)
 
-    def _asker(self, log: Path, deadline: asyncio.Timeout, patience_s: float) -> Prompt:
+    def _asker(self, log: _Log, deadline: asyncio.Timeout, patience_s: float) -> Prompt:
         """Return the prompt, with what the server said before it; the time a person takes does not count."""
         prompt, shown = self._prompt, 0
 
         def ask(text: str, seen: bool) -> str | None:  # noqa: FBT001 (as the prompt that was handed in)
             nonlocal shown
-            said = log.read_text(errors="replace")
-            before, shown = said[shown:].strip(), len(said)
+            log.read()
+            before, shown = said_by_ssh(log.text[shown:]), len(log.text)
             try:
-                return prompt(f"{before}\n{text}" if before else text, seen) if prompt else None
+                return prompt("\n".join([*before, text]), seen) if prompt else None
             finally:
                 with suppress(RuntimeError):  # it is over
                     deadline.reschedule(asyncio.get_running_loop().time() + patience_s)
 
         return ask
 
-    # -- what ssh is told
+    # -- what ssh is told, and tells
+
+    def _log_path(self) -> Path:
+        if not self._logs.name:
+            self._logs = Path(tempfile.mkdtemp(prefix="adapter-ssh-"))
+        return self._logs / secrets.token_hex(4)
 
     async def _place(self) -> Place:
         settings = await self._evaluated()

@@ -9,30 +9,36 @@ from adapter.errors import AuthenticationError, ConnectError, TransportError
 _SETTINGS = re.compile(
     r"Bad configuration option|bad configuration options|Bad owner or permissions|"
     r"^command-line line \d+|[Uu]nsupported option|line \d+: |Can't open user config file|"
-    r"percent_expand|unknown key %|vdollar_percent_expand",
+    r"percent_expand|unknown key %|in revoked keys file",
     re.MULTILINE,
 )
-_REVOKED = re.compile(r"REVOKED HOST KEY|revoked by file|in revoked keys file|is revoked", re.IGNORECASE)
+_REVOKED = re.compile(r"REVOKED HOST KEY|revoked by file|marked as revoked")
 _CHANGED = re.compile(r"IDENTIFICATION HAS CHANGED|differs from the key for the IP address")
 _UNKNOWN = re.compile(r"No \S+ host key is known for|Host key verification failed")
 _REFUSED = re.compile(
     r"Permission denied|Too many authentication failures|No more authentication methods|"
-    r"no mutual signature|authentication failed|Authentication failed",
+    r"no mutual signature|[Aa]uthentication failed"
 )
 _SILENT = re.compile(r"timed out|Connection timeout|Timeout before")
-_NOISE = re.compile(r"^(debug\d: .*|@+|\s*|Warning: Permanently added .*)$")
+_NOISE = re.compile(r"debug\d: .*|@.*|OpenSSH_\S+, .*|Warning: Permanently added .*|")
 
 
-def login_error(host: str, words: str, *, has_asked: bool) -> TransportError:
+def said_by_ssh(log: str) -> list[str]:
+    """Return the lines of *log* that are for people."""
+    lines = (line.strip() for line in log.splitlines())
+    return [line for line in lines if not _NOISE.fullmatch(line)]
+
+
+def login_error(host: str, words: str, *, proxy: str, has_asked: bool) -> TransportError:
     """Return the error that *words* stand for, which ``ssh`` said instead of logging in at *host*.
 
-    *has_asked*: somebody could have been asked.
+    *proxy* is what its ProxyCommand said. *has_asked*: somebody could have been asked.
     """
-    lines = [line.strip() for line in words.splitlines() if not _NOISE.match(line.strip())]
+    lines = said_by_ssh(words)
     said = " / ".join(lines[-8:]) or "it does not say why"
-    key = re.search(r"SHA256:[\w+/=]+", words)
-    shown = f" (it shows {key[0]})" if key else ""
-    if _SETTINGS.search(words):
+    keys = re.findall(r"Server host key: \S+ (SHA256:\S+)", words)
+    shown = f" (it shows {keys[-1]})" if keys else ""
+    if _SETTINGS.search("\n".join(lines)):
         return settings_error(host, said)
     if _REVOKED.search(words):
         return AuthenticationError(
@@ -62,7 +68,9 @@ def login_error(host: str, words: str, *, has_asked: bool) -> TransportError:
             f"made, so that the site does not ban you{nobody}"
         )
     silent = "it does not answer: " if _SILENT.search(words) else ""
-    return ConnectError(f"cannot reach {host}: {silent}{said}")
+    last = " / ".join(said_by_ssh(proxy)[-3:])
+    why = f" (its ProxyCommand says: {last})" if last else ""
+    return ConnectError(f"cannot reach {host}: {silent}{said}{why}")
 
 
 def settings_error(host: str, words: str) -> AuthenticationError:

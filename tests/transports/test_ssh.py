@@ -7,7 +7,9 @@ import gc
 import hashlib
 import io
 import os
+import shutil
 import tarfile
+import tempfile
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -42,7 +44,9 @@ class Server:
     """What the server lets in, how it misbehaves, and what it has seen."""
 
     folder: Path
-    client: str = "asyncssh"
+    client: str
+    links: Path
+    """Where the masters of openssh are; a short path, as that of a socket has to be."""
     port: int = 0
     password: str | None = None
     code: str | None = None
@@ -61,11 +65,6 @@ class Server:
     @property
     def scratch(self) -> str:
         return str(self.home / "scratch")
-
-    @property
-    def links(self) -> Path:
-        """Where the masters of openssh are."""
-        return self.folder / "links"
 
     def transport(self, **rest: Any) -> FarTransport:
         connection = {"kind": "ssh", "host": "127.0.0.1", "port": self.port, "user": "somebody"}
@@ -191,9 +190,10 @@ async def serving(server: Server) -> AsyncIterator[None]:
 @pytest.fixture(params=["asyncssh", "openssh"])
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Server]:
     monkeypatch.setenv("HOME", str(tmp_path))  # whoever runs this has keys and a configuration of their own
-    server = Server(tmp_path, request.param)
-    yield server
-    asyncio.run(masters(server.links, close=True))
+    links = Path(tempfile.mkdtemp(prefix="links-", dir="/tmp"))
+    yield Server(tmp_path, request.param, links)
+    asyncio.run(masters(links, close=True))
+    shutil.rmtree(links)
 
 
 def wait_between_logins(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
