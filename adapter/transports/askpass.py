@@ -23,22 +23,21 @@ _PROGRAM = """\
 cd "${0%/*}" || exit 1
 printf '%s\\n%s\\0' "${SSH_ASKPASS_PROMPT-}" "$1" >questions
 [ "${SSH_ASKPASS_PROMPT-}" != none ] || exec sleep 600
-IFS= read -r answer <answers
-case $answer in
-+*) printf '%s\\n' "${answer#+}" ;;
-*) exit 1 ;;
-esac
+IFS= read -r answer <answers && printf '%s\\n' "$answer"
 """
 
 
 class Askpass:
     """A program for ``SSH_ASKPASS``, while this is open; *answer* is asked, in the event loop's thread.
 
-    *tell* hears what needs no answer. After 20 questions nobody is asked any more.
+    *tell* hears what needs no answer. After 20 questions nobody is asked any more. Without an answer
+    ``on_no_answer`` has to end ``ssh``, which would send an empty one; ``unanswered`` is the question.
     """
 
     def __init__(self, answer: Prompt, tell: Callable[[str], None]) -> None:
         self._answer, self._tell = answer, tell
+        self.on_no_answer: Callable[[], None] = lambda: None
+        self.unanswered: str | None = None
         self._left = 20
         self._text = b""
 
@@ -59,9 +58,9 @@ class Askpass:
     def __exit__(self, *_: object) -> None:
         """Remove it."""
         asyncio.get_running_loop().remove_reader(self._questions)
+        shutil.rmtree(self._folder, ignore_errors=True)  # first: a program that opens them now fails
         os.close(self._questions)
         os.close(self._answers)
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -84,5 +83,8 @@ class Askpass:
         answer = None
         with suppress(Exception):  # a prompt that fails is nobody who answers
             answer = self._answer(text, "(yes/no" in text) if self._left >= 0 else None
-        reply = "-" if answer is None else f"+{answer}"
-        os.write(self._answers, reply.replace("\n", "").encode() + b"\n")
+        if answer is None:
+            self.unanswered = text
+            self.on_no_answer()
+        else:
+            os.write(self._answers, answer.replace("\n", "").encode() + b"\n")

@@ -217,9 +217,9 @@ class OpenSshTransport(FarTransport):
             environment = user_environment()
             deadline = asyncio.timeout(2 * patience_s)
             is_asking = self._prompt is not None and not settings.is_on("batchmode")
+            askpass = Askpass(self._asker(log, deadline, 2 * patience_s), self._tell)
             if is_asking:
-                ask = self._asker(log, deadline, 2 * patience_s)
-                environment |= stack.enter_context(Askpass(ask, self._tell)).environment
+                environment |= stack.enter_context(askpass).environment
             else:
                 words += ["-o", "BatchMode=yes"]
             # A ProxyCommand may use the terminal, if somebody is there.
@@ -227,6 +227,7 @@ class OpenSshTransport(FarTransport):
                 "ssh", *words, "--", self.host, stdin=asyncio.subprocess.DEVNULL, stdout=stderr,
                 stderr=stderr, env=environment, start_new_session=not is_asking,
             )  # fmt: skip
+            askpass.on_no_answer = process.kill
             try:
                 async with deadline:
                     await process.wait()
@@ -236,6 +237,9 @@ class OpenSshTransport(FarTransport):
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
+            if askpass.unanswered is not None:
+                question = askpass.unanswered.strip()
+                raise AuthenticationError(f"{self.host} does not let us in: {question!r} was not answered")
             if process.returncode != 0:
                 log.read()
                 proxy = place.log.read_text(errors="replace") if settings.first("proxycommand") else ""

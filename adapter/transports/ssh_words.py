@@ -20,7 +20,7 @@ _REFUSED = re.compile(
     r"no mutual signature|[Aa]uthentication failed"
 )
 _SILENT = re.compile(r"timed out|Connection timeout|Timeout before")
-_NOISE = re.compile(r"debug\d: .*|@.*|OpenSSH_\S+, .*|Warning: Permanently added .*|")
+_NOISE = re.compile(r"debug\d: .*|@.*|OpenSSH_\d.*|Warning: Permanently added .*|")
 
 
 def said_by_ssh(log: str) -> list[str]:

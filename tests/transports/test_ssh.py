@@ -52,6 +52,7 @@ class Server:
     code: str | None = None
     keys: bool = True
     says_too_many: bool = False
+    refuses_channels: bool = False
     logins: int = 0
     asked: int = 0
     file_bytes: int = 0
@@ -98,6 +99,11 @@ class _Auth(asyncssh.SSHServer):
     def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
         self.server.logins += 1
         self.server.connections.append(connection)
+
+    def session_requested(self) -> Any:
+        if self.server.refuses_channels:
+            return False
+        return asyncssh.SSHServerProcess(lambda process: _run_shell(process, self.server), None, 3, False)
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -175,7 +181,7 @@ async def serving(server: Server) -> AsyncIterator[None]:
     server.home.mkdir(exist_ok=True)
     listener = await asyncssh.listen(
         "127.0.0.1", 0, server_host_keys=[SERVER_KEY], server_factory=lambda: _Auth(server),
-        process_factory=lambda process: _run_shell(process, server), encoding=None,
+        encoding=None,
     )  # fmt: skip
     server.port = listener.get_port()
     try:
@@ -602,6 +608,22 @@ def test_what_cannot_be_read_here_and_written_there_is_named(server: Server, tmp
     (server.home / "file").write_text("")
     with pytest.raises(TransportError, match="home/file"):
         put(server, Upload(target=f"{server.home}/file/in", content=b"x"))
+
+
+def test_a_scratch_folder_of_any_name_will_do(server: Server, tmp_path: Path) -> None:
+    scratch = f'{server.home}/it\'s a "new\nline" $(id) %'
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(1_500_000))
+
+    async def use(transport: FarTransport) -> None:
+        there = f'{server.home}/it\'s a "new" $(id) % work'
+        few = [Upload(target=f"{there}/large", path=str(large)), Upload(target=f"{there}/small", content=b"s")]
+        await transport.put(few, scratch=scratch)
+        await transport.get([Download(folder=there, pattern="*", to=str(tmp_path / "back"))], scratch=scratch)
+
+    with_transport(server, use)
+    assert (tmp_path / "back" / "large").read_bytes() == large.read_bytes()
+    assert (tmp_path / "back" / "small").read_bytes() == b"s"
 
 
 # -- files down
