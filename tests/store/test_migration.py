@@ -14,9 +14,7 @@ from adapter.store.migrations import MIGRATIONS
 from adapter.store.sqlite import SqliteStore
 
 OLD = Path(__file__).parent / "journal-version-3.sql"
-FIRST = task_from(
-    {"command": ["echo", "é 'x'"], "name": "first", "resources": {"ram": "1 GiB"}, "outputs": ["*.txt"]}
-)
+FIRST = task_from({"command": ["echo", "é 'x'"], "name": "first", "resources": {"ram": "1 GiB"}, "outputs": ["*.txt"]})
 
 
 @pytest.fixture
