@@ -80,10 +80,19 @@ class Shell:
         await masters(self.folder / "state" / "links", close=True)
 
 
-def shell_for(site: SshSite, folder: Path, wire: Wire, user: str) -> Shell:
+def shell_for(site: SshSite, folder: Path, wire: Wire, user: str, **changes: object) -> Shell:
     """Write what a user needs: the SSH configuration, and a backend ``cluster`` on the host behind *wire*."""
     options = [f"HostName 127.0.0.1\n  Port {wire.port}\n  HostKeyAlias target\n  User {user}"]
-    options += [f"IdentityFile {site.key}", "IdentityAgent none", f"UserKnownHostsFile {site.known_hosts}"]
+    options += ["RequestTTY force", "RemoteCommand tmux attach", f"IdentityFile {folder}/missing"]
+    options += [
+        f"ControlPath {folder}/own",
+        f"IdentityFile {folder}/key",
+        "IdentitiesOnly yes",
+        "IdentityAgent none",
+        f"UserKnownHostsFile {site.known_hosts}",
+    ]
+    (folder / "key").write_bytes(site.key.read_bytes())
+    (folder / "key").chmod(0o600)
     (folder / "config").write_text("Host wired\n  " + "\n  ".join(options) + "\n")
     backend = {
         "format": 1,
@@ -91,10 +100,17 @@ def shell_for(site: SshSite, folder: Path, wire: Wire, user: str) -> Shell:
         "extends": "local",
         "connection": {"kind": "ssh", "client": "openssh", "host": "wired", "config": str(folder / "config")},
         "workspace": f"~/.adapter-live-tests/{folder.name}",
+        **changes,
     }
     (folder / "backends").mkdir()
     (folder / "backends" / "cluster.yaml").write_text(json.dumps(backend))
     return Shell(folder)
+
+
+def copies(shell: Shell) -> list[str]:
+    """Return the words for a run that takes a file there and back."""
+    (shell.folder / "in.txt").write_text("there and back\n")
+    return ["run", "--on", "cluster", "--input", "in.txt", "--output", "out.txt:back", "--", "cp", "in.txt", "out.txt"]
 
 
 def story(told: Coroutine[None, None, None]) -> None:
@@ -149,5 +165,66 @@ def test_a_password_that_nobody_can_type_is_refused_once_and_then_left_alone(sit
                 assert code == 4, err
                 assert "does not let us in" in err
             assert wire.connections == 1
+
+    story(told())
+
+
+def test_files_travel_whatever_the_configuration_wants_for_people(site: SshSite, tmp_path: Path) -> None:
+    async def told() -> None:
+        async with Wire(site.target_port) as wire, contextlib.AsyncExitStack() as stack:
+            shell = shell_for(site, tmp_path, wire, USER)
+            stack.push_async_callback(shell.close)
+            code, _, err = await shell.run(*copies(shell))
+            assert code == 0, err
+            assert (tmp_path / "back" / "out.txt").read_text() == "there and back\n"
+            assert wire.connections == 1
+
+    story(told())
+
+
+def test_a_master_of_the_user_s_own_is_used_though_its_key_is_gone(site: SshSite, tmp_path: Path) -> None:
+    async def told() -> None:
+        async with Wire(site.target_port) as wire:
+            shell = shell_for(site, tmp_path, wire, USER)
+            words = ["ssh", "-F", str(tmp_path / "config"), "-o", "ControlPersist=60", "-o", "RemoteCommand=none"]
+            master = await asyncio.create_subprocess_exec(*words, "-M", "-N", "-f", "wired", stdin=-3, stderr=-3)
+            assert await master.wait() == 0
+            (tmp_path / "key").unlink()
+            try:
+                code, _, err = await shell.run(*copies(shell))
+                assert code == 0, err
+                assert wire.connections == 1
+                assert json.loads((await shell.run("links", "--json"))[1]) == [], "it is not ours"
+            finally:
+                end = await asyncio.create_subprocess_exec(*words, "-O", "exit", "wired", stderr=-3)
+                await end.wait()
+            code, _, err = await shell.run("run", "--on", "cluster", "--", "true")
+            assert code == 4
+            assert "wired does not let us in" in err
+
+    story(told())
+
+
+def test_a_background_process_that_would_need_a_person_stops_and_says_so_in_status(
+    site: SshSite, tmp_path: Path
+) -> None:
+    async def told() -> None:
+        async with Wire(site.target_port) as wire, contextlib.AsyncExitStack() as stack:
+            shell = shell_for(site, tmp_path, wire, PASSWORD_USER, limits={"max_tasks": 1})
+            stack.push_async_callback(shell.close)
+            (tmp_path / "tasks.yaml").write_text("tasks: [{command: sleep 600}, {command: 'true'}]\n")
+            words = ["submit", "tasks.yaml", "--on", "cluster"]
+            code, shown = await asyncio.to_thread(shell.on_terminal, words, site.password)
+            assert code == 0, shown
+            [run] = [each["run"] for each in json.loads((await shell.run("status", "--no-poll", "--json"))[1])]
+            assert wire.connections == 1, "the process in the background uses the connection"
+            await shell.close()
+            until = time.monotonic() + 60
+            while "background process stopped" not in (shown := (await shell.run("status", run, "--no-poll"))[1]):
+                assert time.monotonic() < until, shown
+            assert "its background process stopped: wired does not let us in" in shown
+            assert "Nobody could be asked here" in shown
+            assert wire.connections == 2, "it tried once"
+            await asyncio.to_thread(shell.on_terminal, ["kill", run], site.password)
 
     story(told())

@@ -15,6 +15,7 @@ import pytest
 
 from adapter.errors import AuthenticationError, ConfigError, ConnectError, OutcomeUnknown
 from adapter.transports import far, masters, transport_for
+from adapter.transports.askpass import Askpass
 from adapter.transports.openssh import OpenSshTransport
 from tests.transports.test_ssh import Server, prompter, server, serving, wait_between_logins
 
@@ -136,6 +137,27 @@ def test_an_answer_is_on_no_command_line_and_in_no_file(server: Server) -> None:
     story(server, told)
     shown += [path.read_text(errors="replace") for path in server.links.rglob("*") if path.is_file()]
     assert not any("s3cret" in text for text in shown)
+
+
+def test_what_ssh_only_has_to_say_is_told_and_asked_of_nobody(server: Server) -> None:
+    """As it does for a key that wants to be touched: it ends the program once that is done."""
+    told, (prompt, asked) = list[str](), prompter("no")
+
+    async def story() -> None:
+        with Askpass(prompt, told.append) as askpass:
+            program = askpass.environment["SSH_ASKPASS"]
+            process = await asyncio.create_subprocess_exec(
+                program, "Confirm user presence", env={**os.environ, "SSH_ASKPASS_PROMPT": "none"}
+            )
+            async with asyncio.timeout(20):
+                while not told:
+                    await asyncio.sleep(0.05)
+            assert process.returncode is None
+            process.terminate()
+            await process.wait()
+
+    asyncio.run(story())
+    assert (told, asked) == (["Confirm user presence"], [])
 
 
 # -- what becomes of a master

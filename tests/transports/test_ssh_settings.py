@@ -250,6 +250,26 @@ def test_a_mistake_in_the_configuration_stops_at_once_and_says_what_and_where(ho
 
 
 @where("asyncssh")
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("ProxyCommand {python} ~/.ssh/nc.py %h %p\nProxyUseFdpass yes", id="passed descriptors"),
+        pytest.param("RevokedHostKeys ~/.ssh/binary", id="revocations in binary"),
+        pytest.param("IdentityFile none\nPKCS11Provider ~/.ssh/no-card.so\nIdentitiesOnly yes", id="a smart card"),
+    ],
+)
+def test_what_this_client_cannot_do_names_the_other(home: Home, text: str) -> None:
+    (home.ssh / "binary").write_bytes(b"SSHKRL\n\0\xff\xfe")
+
+    def prepare() -> None:
+        home.config(text, key="")
+        home.known(SERVER_KEY)
+
+    with pytest.raises(AuthenticationError, match=r"set `connection\.client: openssh`, which uses your own ssh"):
+        log_in(home, prepare)
+
+
+@where("asyncssh")
 def test_jump_hosts_in_a_circle_stop_at_once(home: Home) -> None:
     def prepare() -> None:
         home.config("ProxyJump cluster2")
