@@ -8,7 +8,6 @@ master that refuses or is gone is not mistaken for a server that does.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import shutil
@@ -23,11 +22,11 @@ from adapter.errors import AuthenticationError, ConfigError, ConnectError
 from adapter.transports.askpass import Askpass
 from adapter.transports.far import FarTransport, Lost, Refused
 from adapter.transports.masters import Place, locked, place_of, tell_master
+from adapter.transports.ssh_session import Log, Session
 from adapter.transports.ssh_settings import HostSettings, SettingsError, evaluated, proxy_program
 from adapter.transports.ssh_words import login_error, said_by_ssh, settings_error
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 20.0  # for a server that accepts and never answers; ConnectTimeout wins
 ATTEMPT_INTERVAL_S = 2.0  # between two logins: sites ban hasty clients
-OPENED_WITHIN_S = 60.0  # longer than a master takes to notice that its server is silent
 REFUSED_FOR_S = 5.0  # for processes that begin at the same time, and have nobody to ask
 IDLE_S = 600  # a master that nobody uses ends; ControlPersist wins
 # Not for programs: a terminal mangles what they read, a command of the user's would run instead.
@@ -46,7 +44,6 @@ NOT_OURS = {
 }  # fmt: skip
 ALWAYS = ("-T", "-o", "ClearAllForwardings=yes", "-o", "EscapeChar=none", "-o", "ForwardX11=no")
 _GONE = re.compile(r"Control socket .*does not exist|Control socket connect\(")
-_SETTLED = re.compile(r"master session id: |Executing proxy command")
 
 
 class OpenSshTransport(FarTransport):
@@ -95,15 +92,17 @@ class OpenSshTransport(FarTransport):
 
     # -- a channel
 
-    async def _open(self, line: str) -> _Session:
+    async def _open(self, line: str) -> Session:
         for is_last in (False, True):
             was_open = self._socket is not None
-            socket = await self._master()
-            session = await self._begin(socket, line)
-            how = await session.opened()
+            try:
+                socket = await self._master()
+                session = await self._begin(socket, line)
+            except OSError as error:  # no room for a file, no process more
+                raise ConnectError(f"cannot use ssh here: {error}") from error
+            how = await self._heard(session)
             if "master session id: " in how:
                 return session
-            await self._close(session)
             if "session request failed: Session open refused" in how:
                 raise Refused("it says that there are too many on this connection (MaxSessions)")
             await self._forget(socket, how)
@@ -111,8 +110,8 @@ class OpenSshTransport(FarTransport):
                 break
         raise Lost(f"the connection to {self.host} was lost")
 
-    async def _begin(self, socket: str, line: str) -> _Session:
-        log = _Log(self._log_path())
+    async def _begin(self, socket: str, line: str) -> Session:
+        log = Log(self._log_path())
         words = [
             "-E", str(log.path), "-S", socket.replace("%", "%%"), *await self._options(),
             "-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-o", "LogLevel=DEBUG2",
@@ -124,23 +123,34 @@ class OpenSshTransport(FarTransport):
                 "ssh", *words, stdin=pipe, stdout=pipe, stderr=pipe, limit=1 << 18,
                 env=user_environment(), start_new_session=True,
             )  # fmt: skip
-        except OSError as error:
+        except BaseException:
             log.close()
-            raise self._stop(settings_error(self.host, f"cannot run ssh: {error}")) from error
-        return _Session(process, log, socket)
+            raise
+        return Session(process, log, socket)
 
-    async def _exit_code(self, process: _Session) -> int:
+    async def _heard(self, session: Session) -> str:
+        """Return what *session* says of its beginning; it is closed unless the master took the command."""
+        how = ""
+        try:
+            how = await session.opened()
+        finally:
+            if "master session id: " not in how:
+                await session.close()
+        return how
+
+    async def _exit_code(self, process: Session) -> int:
         code, said = await process.ended()
         if code != 255:
             return code
         if found := re.search(r"Received exit status from master (\d+)", said):
             return int(found[1])
         # For a command that died by a signal the master says as little as for one that it lost.
-        if "Control master terminated unexpectedly" in said and await tell_master(process.socket, "check"):
+        is_alive = "Control master terminated unexpectedly" in said and process.has_same_master()
+        if is_alive and await tell_master(process.socket, "check"):
             return -1
         raise Lost(f"the connection to {self.host} was lost before the command's end")
 
-    async def _close(self, process: _Session) -> None:
+    async def _close(self, process: Session) -> None:
         await process.close()
 
     # -- the master
@@ -198,30 +208,19 @@ class OpenSshTransport(FarTransport):
     async def _log_in(self, place: Place, settings: HostSettings) -> None:
         """Open the master at *place*; it goes to the background once it is logged in."""
         patience_s = float(settings.first("connecttimeout") or CONNECT_TIMEOUT_S)
-        idle = settings.first("controlpersist", "no")
-        strict = settings.first("stricthostkeychecking", "ask").lower()
-        log = _Log(self._log_path())
-        words = [
-            "-E", str(log.path), "-S", str(place.socket), "-M", "-N", "-f", *await self._options(),
-            "-o", f"ControlPersist={IDLE_S if idle in {'no', 'false'} else idle}",
-            "-o", f"ConnectTimeout={patience_s:.0f}",
-            "-v",  # or what a ProxyCommand says is thrown away, and the key that a host shows is not told
-            *([] if settings.first("serveraliveinterval", "0") != "0"
-              else ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"]),
-            *(["-o", "StrictHostKeyChecking=ask"] if strict in {"no", "off", "false"} else []),
-        ]  # fmt: skip
+        is_asking = self._prompt is not None and not settings.is_on("batchmode")
+        environment, deadline = user_environment(), asyncio.timeout(2 * patience_s)
         with ExitStack() as stack:
+            log = Log(self._log_path())
             stack.callback(log.close)
             # A ProxyCommand may write there for as long as the master lives.
             stderr = stack.enter_context(place.log.open("w+b"))
-            environment = user_environment()
-            deadline = asyncio.timeout(2 * patience_s)
-            is_asking = self._prompt is not None and not settings.is_on("batchmode")
             askpass = Askpass(self._asker(log, deadline, 2 * patience_s), self._tell)
             if is_asking:
                 environment |= stack.enter_context(askpass).environment
-            else:
-                words += ["-o", "BatchMode=yes"]
+            words = ["-E", str(log.path), "-S", str(place.socket), "-M", "-N", "-f"]
+            words += [*await self._options(), "-o", f"ConnectTimeout={patience_s:.0f}", *_for_a_master(settings)]
+            words += [] if is_asking else ["-o", "BatchMode=yes"]
             # A ProxyCommand may use the terminal, if somebody is there.
             process = await asyncio.create_subprocess_exec(
                 "ssh", *words, "--", self.host, stdin=asyncio.subprocess.DEVNULL, stdout=stderr,
@@ -237,15 +236,15 @@ class OpenSshTransport(FarTransport):
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-            if askpass.unanswered is not None:
-                question = askpass.unanswered.strip()
-                raise AuthenticationError(f"{self.host} does not let us in: {question!r} was not answered")
-            if process.returncode != 0:
-                log.read()
-                proxy = place.log.read_text(errors="replace") if settings.first("proxycommand") else ""
-                raise login_error(self.host, log.text, proxy=proxy, has_asked=is_asking)
+            log.read()
+        if askpass.unanswered is not None:
+            question = askpass.unanswered.strip()
+            raise AuthenticationError(f"{self.host} does not let us in: {question!r} was not answered")
+        if process.returncode != 0:
+            proxy = place.log.read_text(errors="replace") if settings.first("proxycommand") else ""
+            raise login_error(self.host, log.text, proxy=proxy, has_asked=is_asking)
 
-    def _asker(self, log: _Log, deadline: asyncio.Timeout, patience_s: float) -> Prompt:
+    def _asker(self, log: Log, deadline: asyncio.Timeout, patience_s: float) -> Prompt:
         """Return the prompt, with what the server said before it; the time a person takes does not count."""
         prompt, shown = self._prompt, 0
 
@@ -301,65 +300,6 @@ class OpenSshTransport(FarTransport):
         return error
 
 
-class _Log:
-    """What one ``ssh`` says about its own work, read while it goes on, apart from what a command prints."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.text, self.settled = path, "", asyncio.Event()
-        os.mkfifo(path, 0o600)
-        # Open for both, so that ssh does not wait for a reader, and its end is not seen too early.
-        self._file = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        asyncio.get_running_loop().add_reader(self._file, self.read)
-
-    def read(self) -> None:
-        """Take what is there."""
-        with suppress(BlockingIOError):
-            while block := os.read(self._file, 1 << 16):
-                self.text += block.decode(errors="replace")
-        if _SETTLED.search(self.text):
-            self.settled.set()
-
-    def close(self) -> None:
-        """Read no more, and remove it."""
-        asyncio.get_running_loop().remove_reader(self._file)
-        os.close(self._file)
-        self.path.unlink(missing_ok=True)
-
-
-class _Session:
-    """An ``ssh`` that carries one command through the master at *socket*."""
-
-    def __init__(self, process: Process, log: _Log, socket: str) -> None:
-        self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
-        self.socket = socket
-        self._process, self._log = process, log
-
-    async def opened(self) -> str:
-        """Return what it says once it is known whether the master takes the command."""
-        waits = [asyncio.create_task(each) for each in (self._log.settled.wait(), self._process.wait())]
-        try:
-            await asyncio.wait(waits, timeout=OPENED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
-        self._log.read()
-        return self._log.text
-
-    async def ended(self) -> tuple[int, str]:
-        """Return its exit code, and what it said."""
-        code = await self._process.wait()
-        self._log.read()
-        return code, self._log.text
-
-    async def close(self) -> None:
-        """End it, and with it the channel."""
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        self._log.close()
-
-
 def _arguments(connection: Mapping[str, Any], options: Mapping[str, str]) -> list[str]:
     """Return what ``ssh`` is told of *connection*, for the login and for each command."""
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
@@ -376,3 +316,14 @@ def _arguments(connection: Mapping[str, Any], options: Mapping[str, str]) -> lis
 
 def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
+
+
+def _for_a_master(settings: HostSettings) -> list[str]:
+    idle = settings.first("controlpersist", "no")
+    # With -v, because what a ProxyCommand says is thrown away else, and the host's key is not shown.
+    words = ["-v", "-o", f"ControlPersist={IDLE_S if idle in {'no', 'false'} else idle}"]
+    if settings.first("serveraliveinterval", "0") == "0":
+        words += ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"]
+    if settings.first("stricthostkeychecking", "ask").lower() in {"no", "off", "false"}:
+        words += ["-o", "StrictHostKeyChecking=ask"]
+    return words
