@@ -28,7 +28,7 @@ _NOT_FOUND = 127
 )  # fmt: skip
 @click.option("--help", "-h", "wants_help", is_flag=True, help="Show this; with NAME also the variables of --set.")
 @click.pass_context
-def simulate(
+def simulate(  # noqa: PLR0917 (click passes options as parameters)
     context: click.Context,
     name: str | None,
     command: tuple[str, ...],
