@@ -24,7 +24,7 @@ _NOT_FOUND = 127
 )  # fmt: skip
 @click.option(
     "--set", "sets", multiple=True, metavar="NAME=VALUE",
-    help="Set a variable of the simulator, such as SLOTS=8 or FAULTS=squeue:/5:timeout; may be given several times.",
+    help="Set a variable of the simulator, such as SLOTS=8; may be given several times.",
 )  # fmt: skip
 @click.option("--help", "-h", "wants_help", is_flag=True, help="Show this; with NAME also the variables of --set.")
 @click.pass_context
@@ -36,26 +36,26 @@ def simulate(  # noqa: PLR0917 (click passes options as parameters)
     sets: tuple[str, ...],
     wants_help: bool,
 ) -> int:
-    r"""Run a command with a simulated scheduler on its PATH, for backends that have a simulator: slurm.
+    r"""Run a command with a simulated scheduler on its PATH, if the backend, or what it extends, has a simulator.
 
     Programs take the place of the scheduler's. They answer as it does, run the jobs on this machine, a few at a
-    time, and fail where a variable orders it. `adapter simulate slurm --help` lists the variables.
+    time, and fail where a variable orders it. `adapter simulate NAME --help` lists the variables.
 
     \b
     Examples:
-      adapter simulate slurm -- adapter run --on slurm -- echo hello
+      adapter simulate cluster -- adapter run --on cluster -- echo hello
       adapter simulate ./cluster.yaml --set FAULTS='*:/5:timeout' -- make test
-      adapter simulate slurm --into /scratch/fake
+      adapter simulate cluster --into /scratch/fake
     """
     from adapter.cli.context import open_backend
-    from adapter.testkit.simulator import find_simulator, make_folder, usage
+    from adapter.testkit.simulator import find_simulator, make_folder, simulators, usage
 
     if wants_help:
         click.echo(context.get_help())
     if not name:
         if wants_help:
             return 0
-        raise click.UsageError("name a backend that has a simulator: adapter simulate slurm")
+        raise click.UsageError(f"name a backend that has a simulator: {', '.join(simulators())}")
     simulator = find_simulator(open_backend(name))
     if wants_help:
         click.echo(f"\n{usage(simulator)}")

@@ -21,17 +21,25 @@ if TYPE_CHECKING:
     from adapter.core.backend import Backend
 
 
+def simulators() -> list[str]:
+    """Return the names of the backends that have a simulator."""
+    return sorted(file.name for file in _folder().iterdir())
+
+
+def _folder() -> Path:
+    return Path(str(shipped("templates"))) / "simulators"
+
+
 def find_simulator(backend: Backend) -> Path:
     """Return the simulator of *backend*, or of the nearest backend that it extends.
 
     Raises:
         ConfigError: there is none; the message names those that have one.
     """
-    folder = Path(str(shipped("templates"))) / "simulators"
-    known = sorted(file.name for file in folder.iterdir())
+    known = simulators()
     for name in backend.lineage:
         if name in known:
-            return folder / name
+            return _folder() / name
     have = f"{', '.join(known)} {'has' if len(known) == 1 else 'have'} one"
     raise ConfigError(f"backend {backend.name} has no simulator; {have}{nearest(backend.name, known)}")
 
