@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from adapter.execution.job_table import Event
     from adapter.execution.journal import Journal
     from adapter.transports.base import Download, Transfer, Transport, Upload
-    from adapter.transports.dry_run import DryRunTransport
     from adapter.transports.local import LocalTransport
     from adapter.transports.scripted import ScriptedTransport
 
@@ -32,7 +31,6 @@ _HOMES = {
     "Backend": "core.backend",
     "CompletedCommand": "errors",
     "Download": "transports.base",
-    "DryRunTransport": "transports.dry_run",
     "Event": "execution.book",
     "Executor": "execution.executor",
     "Input": "core.task",
@@ -60,7 +58,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "AdapterError", "After", "Backend", "CompletedCommand", "Download", "DryRunTransport", "Event", "Executor", "Input",
+    "AdapterError", "After", "Backend", "CompletedCommand", "Download", "Event", "Executor", "Input",
     "Job", "Journal", "LocalTransport", "Output", "Reason", "Resources", "ScriptedTransport", "Session", "State",
     "Step", "Task", "Transfer", "Transport", "Until", "Upload", "Usage", "__version__", "connect", "load_backend",
     "load_tasks", "run",

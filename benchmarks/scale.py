@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapter.config.load import load_backend
 from adapter.core.backend import backend_from, merge
-from adapter.core.batch import commands_in
+from adapter.core.batch import BatchResult, Command
 from adapter.core.job import Job
 from adapter.core.render import placed, render_job
 from adapter.core.state import State
@@ -35,7 +36,6 @@ from adapter.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from adapter.core.backend import Backend
-    from adapter.errors import CompletedCommand
 
 TASK = Task(name="nothing", steps=(Step(argv=("true",)),))
 
@@ -47,11 +47,11 @@ class Counting(LocalTransport):
         super().__init__(environment=environment)
         self.batches = self.commands = 0
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+    async def run_batch(self, commands: Sequence[Command], **options: Any) -> BatchResult:
         """Run it, and count it."""
         self.batches += 1
-        self.commands += len(commands_in(stdin))
-        return await super().run(command, stdin=stdin, timeout_s=timeout_s)
+        self.commands += len(commands)
+        return await super().run_batch(commands, **options)
 
 
 @dataclass

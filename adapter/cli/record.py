@@ -76,7 +76,7 @@ def captures(found: Found) -> list[Written]:
 
     version = f" {found.version}" if found.version else ""
     source = f"{found.backend.name}{version}, recorded {datetime.now(UTC):%Y-%m-%d} by adapter record"
-    records = Reader(found.backend, found.workspace, found.known).records(found.batches)
+    records = Reader(found.backend, found.known).records(found.batches)
     return written(found.backend, records, source=source, scrub=found.scrubber(), version=found.version)
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapter.core import bounds
+from adapter.core.batch import Command
 from adapter.core.exit_file import ExitReport, parse_exit_file
 from adapter.core.job_id import parts
 from adapter.core.specs import DROP, KEEP
 from adapter.core.variables import ID_NOT_LEARNT
+from adapter.errors import CompletedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.core.render import RenderedJob
     from adapter.core.specs import SubmitSpec
-    from adapter.errors import CompletedCommand
 
 _ANSWERED, _CANNOT_WRITE, _BEGUN, _INTERRUPTED, _NEVER = 0, 73, 75, 76, 77  # what the steps below exit with
 
@@ -59,16 +60,16 @@ def submit_step(
     *,
     others: Sequence[Job] = (),
     files: Mapping[str, str] | None = None,
-) -> str:
-    """Return the shell text that submits *job* once. *end_mark* stands alone on no line of the script.
+) -> Command:
+    """Return the command that submits *job* once. *end_mark* stands alone on no line of the script.
 
     *others* are those of an array that *job* leads: their folders are made too, and *files* are written, by path.
     """
     assert job.directory is not None
     attempt = f"submit.{job.submit_try}"
     directory = shlex.quote(job.directory)
-    return f"""\
-{_SUBMIT} {directory} {attempt}
+    text = f"""\
+# submit {directory} {attempt}
 (umask 077 && mkdir -p {directory}/work) && cd {directory} || exit {_CANNOT_WRITE}
 if why=$(mkdir {attempt} 2>&1); then
     cat >{attempt}/by <<{end_mark} &&
@@ -88,6 +89,7 @@ elif [ ! -d {attempt} ]; then
     exit {_CANNOT_WRITE}
 fi
 {_show_receipt(attempt)}"""
+    return Command(text, "submit", rendered.submit, (job, *others))
 
 
 def _forgetting(environment: Mapping[str, str]) -> str:
@@ -111,15 +113,16 @@ def _further_files(others: Sequence[Job], files: Mapping[str, str], end_mark: st
     return "".join(lines)
 
 
-def receipt_step(job: Job) -> str:
-    """Return the shell text that only asks for the receipt of *job*'s try; an array's is in its leader's folder."""
+def receipt_step(job: Job) -> Command:
+    """Return the command that only asks for the receipt of *job*'s try; an array's is in its leader's folder."""
     assert job.directory is not None
     directory = shlex.quote(job.array.directory if job.array else job.directory)
     attempt = f"submit.{job.array.submit_try if job.array else job.submit_try}"
-    return f"""\
-{_RECEIPT} {directory} {attempt}
+    text = f"""\
+# receipt {directory} {attempt}
 cd {directory} 2>/dev/null && [ -d {attempt} ] || exit {_NEVER}
 {_show_receipt(attempt)}"""
+    return Command(text, "receipt", jobs=(job,))
 
 
 def _show_receipt(attempt: str) -> str:
@@ -142,7 +145,7 @@ def read_receipt(completed: CompletedCommand) -> tuple[Receipt, CompletedCommand
         code = bounds.exit_code(text) if mark else None
         if code is None:  # there is an answer, and it cannot be read: as good as none
             return Receipt(SubmitStatus.INTERRUPTED, None), completed
-        own = type(completed)(command=completed.command, exit_code=code, stdout=answer, stderr=completed.stderr)
+        own = CompletedCommand(command=completed.command, exit_code=code, stdout=answer, stderr=completed.stderr)
         return Receipt(SubmitStatus.ANSWERED, code), own
     status = _STATUSES.get(completed.exit_code, SubmitStatus.UNWRITABLE)
     return Receipt(status, None), completed
@@ -151,13 +154,13 @@ def read_receipt(completed: CompletedCommand) -> tuple[Receipt, CompletedCommand
 _STATUSES = {_BEGUN: SubmitStatus.BEGUN, _INTERRUPTED: SubmitStatus.INTERRUPTED, _NEVER: SubmitStatus.NEVER}
 
 
-def probe_step(jobs: Sequence[Job]) -> str:
-    """Return the shell text that prints, for each of *jobs*, who runs in its directory and its exit file, if there.
+def probe_step(jobs: Sequence[Job]) -> Command:
+    """Return the command that prints, for each of *jobs*, who runs in its directory and its exit file, if there.
 
     ``@N``, then ``by ID``, then the beginning of the exit file, with ``=`` before each line: whatever a job wrote
     there, it says nothing about another job. The id is only asked for where it may be another than we know.
     """
-    lines = [_PROBE]
+    lines = ["# probe"]
     for number, job in enumerate(jobs):
         directory = shlex.quote(job.directory or "")
         if job.job_id is None or job.submit_try > 1:
@@ -166,7 +169,7 @@ def probe_step(jobs: Sequence[Job]) -> str:
             )
         show = f"{{ head -c {MOST_EXIT_FILE_BYTES} {directory}/exit; echo; }} | {_marked('=')}"
         lines.append(f"if [ -f {directory}/exit ]; then echo @{number}; {show}; fi")
-    return "\n".join(lines)
+    return Command("\n".join(lines), "probe", jobs=tuple(jobs))
 
 
 MOST_EXIT_FILE_BYTES = 16384
@@ -231,18 +234,25 @@ def which_id(submit: SubmitSpec, job: Job, probe: Probe, known: Sequence[str], *
 
 _BY = re.compile(r"by (?:submit\.(?P<try>\d{1,9}) )?(?P<job_id>\S+)$")
 
-# A stand-in for a machine needs to know which step it is asked for.
-_SUBMIT, _RECEIPT, _PROBE = "# submit", "# receipt", "# probe"
+
+# -- what a machine would say: for those that stand in for one
 
 
-def step_kind(command: str) -> tuple[str, list[str]]:
-    """Return which step *command* is (``submit``, ``receipt``, ``probe``, or nothing) and what names its job."""
-    first = command.partition("\n")[0]
-    kind = first.removeprefix("# ").partition(" ")[0] if first.startswith((_SUBMIT, _RECEIPT, _PROBE)) else ""
-    return kind, shlex.split(first)[2:] if kind else []
+def receipt_answer(own: CompletedCommand | None) -> CompletedCommand:
+    """Return the answer to a submit or receipt step that kept *own*; ``None``: that try never began."""
+    if own is None:
+        return CompletedCommand(command="", exit_code=_NEVER, stdout="", stderr="")
+    return replace(own, exit_code=_ANSWERED, stdout=f"{own.stdout}\nreceipt {own.exit_code}\n")
 
 
-def handed_over(command: str) -> str:
-    """Return the scheduler's submit command in a submit step."""
-    found = re.search(r"cat >submit\.\d+/command <<'([^']+)' &&\n(.*?)\n\1\n", command, re.DOTALL)
-    return found[2] if found else ""
+def probe_answer(jobs: Sequence[Job], exit_files: Mapping[str, str], links: Mapping[str, str]) -> str:
+    """Return what :func:`probe_step` prints where the jobs' directories hold these exit files and links."""
+    said = []
+    for number, job in enumerate(jobs):
+        directory = job.directory or ""
+        if directory in links and (job.job_id is None or job.submit_try > 1):
+            said.append(f"@{number}\nby {links[directory]}\n")
+        if directory in exit_files:
+            lines = exit_files[directory].split("\n")
+            said.append(f"@{number}\n" + "".join(f"={line}\n" for line in lines))
+    return "".join(said)

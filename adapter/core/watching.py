@@ -28,6 +28,10 @@ class WatchResult:
         return job_id in self.job_ids or any(job_id[: mark.start()] in self.job_ids for mark in _ENDS.finditer(job_id))
 
 
+WATCH_PRELUDE = "trap : TERM\n"
+"""What stands before the batch of a watch: the end of a watch is a TERM to its whole process group."""
+
+
 def watch_script(command: str, nonce: str, *, most_s: float) -> str:
     """Return ``sh`` text that prints the first lines of *command*, which goes on, and ends it with all it started.
 

@@ -11,17 +11,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapter.core import bounds
-from adapter.core.batch import frame, unframe
+from adapter.core.batch import Command
 from adapter.core.template import quote, target_path
 from adapter.core.units import format_bytes
-from adapter.errors import ConnectError, TransportError
+from adapter.errors import OutcomeUnknown, TransportError
 from adapter.transports.base import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from adapter.core.backend import Backend
-    from adapter.errors import CompletedCommand
+    from adapter.core.batch import BatchResult
+    from adapter.errors import CompletedCommand, OutcomeUnknown
     from adapter.execution.clock import Clock
     from adapter.transports.base import Transport
 
@@ -51,12 +52,10 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchResult:
-    """The answers of one ``run``, what its shell said before the first, and when it began and ended."""
+class Trip:
+    """One batch, and when it began and ended."""
 
-    answers: list[CompletedCommand | None]
-    noise_out: str
-    noise_err: str
+    result: BatchResult
     began_at: float
     ended_at: float
 
@@ -64,6 +63,11 @@ class BatchResult:
     def took_s(self) -> float:
         """How long it took, in seconds."""
         return self.ended_at - self.began_at
+
+    @property
+    def answers(self) -> list[CompletedCommand | None]:
+        """The answers, ``None`` where there is none."""
+        return self.result.completed
 
     def lines(self, number: int) -> list[str]:
         """Return what the command *number* printed; nothing where there is no answer."""
@@ -103,24 +107,24 @@ class Preflight:
         if not self._shells:
             rows.append(noise_row("shell noise", trips[-1]))
         others = {name: await self._other(shell) for name, shell in self._shells.items()}
-        rows += [noise_row(f"shell noise {name}", heard) for name, heard in others.items()]
+        rows += [noise_row(f"shell noise {name}", trip) for name, trip in others.items()]
         steps = [workspace_step(self._backend, self._mark), programs_step(self._backend), _TOOLS]
-        heard = await self._ask([*steps, *self._version_steps()])
-        rows += program_rows(heard.lines(1), {name: other.lines(0) if other else [] for name, other in others.items()})
+        trip = await self._ask([*steps, *self._version_steps()])
+        rows += program_rows(trip.lines(1), {name: other.lines(0) if other else [] for name, other in others.items()})
         if program := self._backend.launch_program:
             rows.append(launcher_row(program, (await self._ask([_launcher_step(self._backend)])).lines(0)))
-        rows += self._version_rows(heard)
-        rows += workspace_rows(self._backend.workspace, heard.answers[0])
+        rows += self._version_rows(trip)
+        rows += workspace_rows(self._backend.workspace, trip.answers[0])
         rows.append(clock_row(trips))
         if self._is_far:
-            rows += tool_rows(heard.lines(2))
-            rows.append(await self._transfer_row(heard.lines(0)))
+            rows += tool_rows(trip.lines(2))
+            rows.append(await self._transfer_row(trip.lines(0)))
 
     @property
     def _is_far(self) -> bool:
         return bool(self._backend.connection.get("kind", "local") != "local")
 
-    async def _other(self, shell: str) -> BatchResult | None:
+    async def _other(self, shell: str) -> Trip | None:
         """Ask another shell for the programs; one that gives no answer is no reason to stop."""
         try:
             return await self._ask([programs_step(self._backend)], shell)
@@ -133,9 +137,9 @@ class Preflight:
         prelude = f'workspace={target_path(self._backend.workspace)}\nPATH="$workspace/.programs:$PATH"\n'
         return [prelude + "export PATH\n" + self._backend.version_command.render(self._backend.values)]
 
-    def _version_rows(self, heard: BatchResult) -> list[Row]:
+    def _version_rows(self, trip: Trip) -> list[Row]:
         pattern = self._backend.version_pattern
-        return [version_row(heard.answers[3], pattern)] if pattern is not None and len(heard.answers) > 3 else []
+        return [version_row(trip.answers[3], pattern)] if pattern is not None and len(trip.answers) > 3 else []
 
     async def _transfer_row(self, workspace_lines: Sequence[str]) -> Row:
         """Send a small file and look whether it is there: what a noisy shell breaks first."""
@@ -165,34 +169,23 @@ class Preflight:
         except TransportError:
             return  # the target is gone; what it is lacking is told by the row
 
-    async def _ask(self, commands: Sequence[str], shell: str = SHELL) -> BatchResult:
+    async def _ask(self, commands: Sequence[str], shell: str = SHELL) -> Trip:
         """Run *commands* in one ``run`` of *shell*.
 
         Raises:
             TransportError: they were not run, or their answers were lost.
         """
-        nonce = f"adapter-{secrets.token_hex(8)}"
+        batch = [Command(text) for text in commands]
         began_at = self._clock.now()
-        completed = await self._transport.run(shell, stdin=frame(commands, nonce), timeout_s=_TIMEOUT_S)
+        result = await self._transport.run_batch(batch, timeout_s=_TIMEOUT_S, shell=shell)
         ended_at = self._clock.now()
-        if f"\n{nonce} 0 start\n" not in _unix(completed.stdout):
-            raise ConnectError(f"the target's shell ran nothing (exit code {completed.exit_code}): {completed.words}")
-        answers = unframe(commands, nonce, completed.stdout, completed.stderr)
-        noise = (before_frame(completed.stdout, nonce), before_frame(completed.stderr, nonce))
-        return BatchResult(answers, *noise, began_at, ended_at)
+        if result.lost:
+            raise OutcomeUnknown(result.lost)
+        return Trip(result, began_at, ended_at)
 
 
 _CONNECT_FIX = "try the connection by hand with the same user and host; nothing more was looked at"
 _TRANSFER_FIX = "let the shell's start-up files print nothing where it is not interactive, and look at the space left"
-
-
-def before_frame(text: str, nonce: str) -> str:
-    """Return what stands in *text* before the frame of *nonce*: noise."""
-    return _unix(text).partition(f"\n{nonce} 0 start\n")[0]
-
-
-def _unix(text: str) -> str:
-    return text.replace("\r\n", "\n")
 
 
 # -- what is asked
@@ -251,12 +244,12 @@ _TOOLS = "\n".join(
 # -- what it means
 
 
-def connection_row(heard: BatchResult) -> Row:
+def connection_row(trip: Trip) -> Row:
     """Return the row for the first answer: connecting, logging in, and one round trip."""
-    return Row("connection", Health.OK, f"connected, logged in and answered in {_ms(heard.took_s)}")
+    return Row("connection", Health.OK, f"connected, logged in and answered in {_ms(trip.took_s)}")
 
 
-def trip_row(trips: Sequence[BatchResult]) -> Row:
+def trip_row(trips: Sequence[Trip]) -> Row:
     """Return the row for the median of trivial runs."""
     times = [trip.took_s for trip in trips]
     return Row(
@@ -264,13 +257,13 @@ def trip_row(trips: Sequence[BatchResult]) -> Row:
     )
 
 
-def noise_row(name: str, heard: BatchResult | None) -> Row:
+def noise_row(name: str, trip: Trip | None) -> Row:
     """Return the row for what the shell printed by itself; ``None`` for a shell that gave no answer."""
-    if heard is None:
+    if trip is None:
         return Row(name, Health.NOTE, "such a shell gave no answer")
     said = [
         f"{stream}: {len(noise.encode())} bytes, first line {_first_line(noise)!r}"
-        for stream, noise in (("stdout", heard.noise_out), ("stderr", heard.noise_err))
+        for stream, noise in (("stdout", trip.result.noise_out), ("stderr", trip.result.noise_err))
         if noise
     ]
     if not said:
@@ -346,7 +339,7 @@ def space_row(line: str) -> Row:
     return Row("free space", health, format_bytes(free), fix)
 
 
-def clock_row(trips: Sequence[BatchResult]) -> Row:
+def clock_row(trips: Sequence[Trip]) -> Row:
     """Return the row for the target's clock against ours, from the fastest trip: there the middle is surest."""
     best = min(trips, key=lambda trip: trip.took_s)
     said = "".join(best.lines(0)).strip()

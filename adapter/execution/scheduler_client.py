@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from adapter.core import bounds
@@ -21,7 +21,7 @@ from adapter.core.answers import (
 )
 from adapter.core.array import element_id, render_array
 from adapter.core.backend import for_version
-from adapter.core.batch import began, frame, unframe
+from adapter.core.batch import BatchAnswer, BatchResult, Command
 from adapter.core.bounds import likeness
 from adapter.core.grammars import json_text
 from adapter.core.job import Job
@@ -33,14 +33,13 @@ from adapter.core.render import function_text, placed, render_command, render_jo
 from adapter.core.submission import read_submission
 from adapter.core.task import Step, Task
 from adapter.core.template import quote, target_path
-from adapter.core.watching import read_watch, watch_script
+from adapter.core.watching import WATCH_PRELUDE, read_watch, watch_script
 from adapter.errors import (
     CommandError,
     CompletedCommand,
     ConfigError,
     ConnectError,
     MonitorError,
-    OutcomeUnknown,
     RenderError,
     TransportError,
     UnsupportedResource,
@@ -59,14 +58,6 @@ MOST_NOISE = 1000
 NO_EXIT_CODE = -1  # of a command that was not answered
 WATCH_S = 60.0
 SUBMITS_BEGIN_WITHIN_S = 30.0  # for a batch of a hundred or fewer; a larger one has as much for each of its jobs
-
-
-@dataclass(frozen=True, slots=True)
-class StepAnswer:
-    """What became of one command in a batch: its answer, ``None`` if there is none; ``began``: it was reached."""
-
-    completed: CompletedCommand | None
-    began: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +108,9 @@ class SchedulerClient:
             TransportError: the target cannot be asked, or the workspace cannot be made.
             ConfigError: the scheduler cannot be told the path of the workspace.
         """
-        commands = [_prepare_step(self.backend)]
+        commands = [Command(_prepare_step(self.backend), "prepare")]
         if self.backend.version_command:
-            commands.append(self.backend.version_command.render(self.backend.values))
+            commands.append(Command(self.backend.version_command.render(self.backend.values), "version"))
         answers = await self._run(commands, timeout_s=60)
         made = answers[0].completed
         if made is None:  # lost on its way: to make it again does no harm
@@ -164,7 +155,7 @@ class SchedulerClient:
 
     # -- submit
 
-    async def submit(self, groups: Sequence[Sequence[Job]]) -> list[StepAnswer]:
+    async def submit(self, groups: Sequence[Sequence[Job]]) -> list[BatchAnswer]:
         """Hand over *groups* of jobs (an array each, or a job by itself), once per try; return the answer for each.
 
         Raises:
@@ -181,14 +172,14 @@ class SchedulerClient:
                 self._remember([*own.stdout.splitlines(), *own.stderr.splitlines()])
         return answers
 
-    def _submit_step(self, group: Sequence[Job], end: str) -> str:
+    def _submit_step(self, group: Sequence[Job], end: str) -> Command:
         first = group[0]
         if first.array is None:
             return submit_step(first, render_job(self.backend, first, self.workspace), end)
         rendered, files = render_array(self.backend, group, self.workspace)
         return submit_step(first, rendered, end, others=group[1:], files=files)
 
-    async def receipts(self, jobs: Sequence[Job]) -> list[StepAnswer]:
+    async def receipts(self, jobs: Sequence[Job]) -> list[BatchAnswer]:
         """Return what is kept of the last try of each of *jobs*; submits nothing."""
         return await self._run([receipt_step(job) for job in jobs], timeout_s=60)
 
@@ -205,7 +196,7 @@ class SchedulerClient:
         listed: dict[str, list[str]] | None = None
         if spec is not None:
             chunks = _chunks(self.backend.submit, jobs, spec, len(jobs))
-            first = [self._about(spec, chunk, tokens=_tokens(chunk)) for chunk in chunks]
+            first = [self._about("find", spec, chunk, tokens=_tokens(chunk)) for chunk in chunks]
             answers = await self._run([probe_step(jobs), *first], timeout_s=60 + spec.timeout_s * len(chunks))
             probed, listed = answers[0].completed, {}
             for chunk, step in zip(chunks, answers[1:], strict=True):
@@ -239,11 +230,13 @@ class SchedulerClient:
                 found[token] = list(dict.fromkeys([*found.get(token, ()), *job_ids]))
             if page[1] is None:
                 return found
-            completed = await self._next_page(spec, jobs, page[1])
+            completed = await self._next_page("find", spec, jobs, page[1])
         return None
 
-    async def _next_page(self, spec: QuerySpec, jobs: Sequence[Job], following: str) -> CompletedCommand | None:
-        command = self._about(spec, jobs, tokens=_tokens(jobs), next=following)
+    async def _next_page(
+        self, action: str, spec: QuerySpec, jobs: Sequence[Job], following: str
+    ) -> CompletedCommand | None:
+        command = self._about(action, spec, jobs, tokens=_tokens(jobs), next=following)
         return (await self._run([command], timeout_s=spec.timeout_s + 30))[0].completed
 
     # -- monitor and result
@@ -252,7 +245,7 @@ class SchedulerClient:
         """Ask about *jobs*: the monitor command, and the exit files, in one ``run``."""
         spec = self.backend.monitor
         chunks = _chunks(self.backend.submit, jobs, spec, spec.max_ids)
-        commands = [self._about(spec, chunk) for chunk in chunks]
+        commands = [self._about("monitor", spec, chunk) for chunk in chunks]
         timeout_s = spec.timeout_s * (1 if spec.takes_one else len(chunks)) + 30
         answers = await self._run([*commands, probe_step(jobs)], timeout_s=timeout_s)
         probed = answers[-1].completed
@@ -261,7 +254,7 @@ class SchedulerClient:
         unreadable: list[str] = []
         problem = None
         for chunk, step in zip(chunks, answers, strict=False):
-            answer, trusted = await self._read(spec, chunk, step.completed)
+            answer, trusted = await self._read("monitor", spec, chunk, step.completed)
             trusted = trusted and answer is not None
             beside = self._learn_noise(chunk, answer, step.completed) if answer and step.completed else ()
             for job in chunk:
@@ -276,14 +269,14 @@ class SchedulerClient:
         return Poll(evidence=evidence, probes=probes, unreadable=tuple(unreadable), problem=problem)
 
     async def _read(
-        self, spec: QuerySpec, jobs: Sequence[Job], completed: CompletedCommand | None
+        self, action: str, spec: QuerySpec, jobs: Sequence[Job], completed: CompletedCommand | None
     ) -> tuple[Answer | None, bool]:
         """Return the answer with all its pages, and whether a job that it does not show may be taken as absent."""
         answer, trusted = _page(spec, self.backend, completed, jobs)
         for _ in range(MOST_PAGES):
             if answer is None or answer.next is None:
                 return answer, trusted
-            completed = await self._next_page(spec, jobs, answer.next)
+            completed = await self._next_page(action, spec, jobs, answer.next)
             page, page_trusted = _page(spec, self.backend, completed, jobs)
             if page is None or page.next == answer.next:
                 break
@@ -339,11 +332,11 @@ class SchedulerClient:
             return {}
         chunks = _chunks(self.backend.submit, jobs, spec, spec.max_ids)
         answers = await self._run(
-            [self._about(spec, chunk) for chunk in chunks], timeout_s=spec.timeout_s * len(chunks)
+            [self._about("result", spec, chunk) for chunk in chunks], timeout_s=spec.timeout_s * len(chunks)
         )
         found: dict[str, Observation] = {}
         for chunk, step in zip(chunks, answers, strict=True):
-            answer, _ = await self._read(spec, chunk, step.completed)
+            answer, _ = await self._read("result", spec, chunk, step.completed)
             if answer is None and step.completed and classify(self.backend, step.completed) == "permanent":
                 self._result_is_off = True
             known = answer.observations if answer else {}
@@ -370,10 +363,13 @@ class SchedulerClient:
         """
         assert self.backend.watch is not None
         nonce = f"adapter-{secrets.token_hex(8)}"
-        command = self.backend.watch_command(self.workspace)
-        script = self._prelude() + watch_script(command, nonce, most_s=WATCH_S)
-        completed = await self.transport.run("sh -s", stdin=script, timeout_s=WATCH_S + 30)
-        return read_watch(self.backend.watch, nonce, self._redact(completed.stdout))
+        script = watch_script(self.backend.watch_command(self.workspace), nonce, most_s=WATCH_S)
+        prelude = self._prelude() + WATCH_PRELUDE
+        result = await self._batch([Command(script, "watch")], timeout_s=WATCH_S + 30, prelude=prelude)
+        completed = result.answers[0].completed
+        if completed is None:
+            raise ConnectError(f"the watch was cut off: {result.lost or 'its answer is not whole'}")
+        return read_watch(self.backend.watch, nonce, completed.stdout)
 
     # -- kill and clean
 
@@ -383,9 +379,9 @@ class SchedulerClient:
         That a job is "gone" is no proof that it ended: another cluster may have been asked. It is for the poller.
         """
         kill = self.backend.kill
-        spec = kill.harder if harder and kill.harder else kill
+        action, spec = ("harder", kill.harder) if harder and kill.harder else ("kill", kill)
         chunks = _chunks(self.backend.submit, jobs, spec, kill.max_ids)
-        commands = [self._about(spec, chunk) for chunk in chunks]
+        commands = [self._about(action, spec, chunk) for chunk in chunks]
         answers = await self._run(commands, timeout_s=spec.timeout_s * len(chunks) + 30)
         said: dict[str, CompletedCommand | None] = {}
         for chunk, step, command in zip(chunks, answers, commands, strict=True):
@@ -398,17 +394,18 @@ class SchedulerClient:
                 said[job.key] = None if done or (gone and len(chunk) > 1 and not is_named) else completed
         return said
 
-    async def ask(self, commands: Sequence[str], timeout_s: float) -> list[CompletedCommand | None]:
+    async def ask(self, commands: Sequence[str | Command], timeout_s: float) -> list[CompletedCommand | None]:
         """Run shell text that is no step of a job's life; ``None`` for what was not answered whole. One ``run``.
 
         Raises:
             ConnectError: nothing happened.
         """
-        return [step.completed for step in await self._run(commands, timeout_s=timeout_s)]
+        batch = [Command(each) if isinstance(each, str) else each for each in commands]
+        return [answer.completed for answer in await self._run(batch, timeout_s=timeout_s)]
 
     async def print_log(self, spec: LogSpec, job: Job) -> str | None:
         """Return what the command *spec* prints as a log of *job*; ``None`` if it gave none (yet). One ``run``."""
-        completed = (await self._run([self._about(spec, [job])], timeout_s=spec.timeout_s + 30))[0].completed
+        completed = (await self._run([self._about("log", spec, [job])], timeout_s=spec.timeout_s + 30))[0].completed
         if completed is None or completed.exit_code != 0:
             return None
         return completed.stdout if spec.text is None else json_text(spec.text, completed.stdout)
@@ -428,10 +425,11 @@ class SchedulerClient:
     def _values(self) -> dict[str, object]:
         return {**self.backend.values, "workspace": self.workspace}
 
-    def _about(self, spec: CommandSpec, jobs: Sequence[Job], **more: object) -> str:
+    def _about(self, action: str, spec: CommandSpec, jobs: Sequence[Job], **more: object) -> Command:
         first = jobs[0]
         values = {**self._values(), **id_values(self.backend.submit, [job.job_id for job in jobs]), "next": None}
-        return render_command(spec, {**values, "job_directory": first.directory, "run": first.run, **more})
+        about = {**values, "job_directory": first.directory, "run": first.run, **more}
+        return Command(render_command(spec, about), action, jobs=tuple(jobs))
 
     def _prelude(self) -> str:
         """What stands before every batch: where the programs are, the secrets, the backend's functions."""
@@ -442,31 +440,27 @@ class SchedulerClient:
         ]
         return "".join(f"{line}\n" for line in lines)
 
-    def _redacted(self, answer: StepAnswer) -> StepAnswer:
-        done = answer.completed
-        return answer if done is None or not self._secrets else replace(answer, completed=self._blotted(done))
-
-    def _blotted(self, done: CompletedCommand) -> CompletedCommand:
-        return replace(done, stdout=self._redact(done.stdout), stderr=self._redact(done.stderr))
-
     async def _run(
-        self, commands: Sequence[str], *, timeout_s: float, begin_within_s: float | None = None
-    ) -> list[StepAnswer]:
-        nonce = f"adapter-{secrets.token_hex(8)}"
-        script = self._prelude() + frame(commands, nonce, begin_within_s=begin_within_s)
+        self, commands: Sequence[Command], *, timeout_s: float, begin_within_s: float | None = None
+    ) -> list[BatchAnswer]:
+        return (await self._batch(commands, timeout_s=timeout_s, begin_within_s=begin_within_s)).answers
+
+    async def _batch(
+        self,
+        commands: Sequence[Command],
+        *,
+        timeout_s: float,
+        begin_within_s: float | None = None,
+        prelude: str | None = None,
+    ) -> BatchResult:
+        prelude = self._prelude() if prelude is None else prelude
         try:
-            completed = await self.transport.run("sh -s", stdin=script, timeout_s=timeout_s)
-        except OutcomeUnknown as error:
-            completed = error.partial or CompletedCommand(command="sh -s", exit_code=-1, stdout="", stderr="")
-            lost = True
-        else:
-            lost = False
-            if f"{nonce} 0 start" not in completed.stdout:
-                words = self._blotted(completed).words
-                raise ConnectError(f"the target's shell ran nothing (exit code {completed.exit_code}): {words}")
-        answers = unframe(commands, nonce, completed.stdout, completed.stderr)
-        steps = [StepAnswer(answer, lost or began(n, nonce, completed.stdout)) for n, answer in enumerate(answers)]
-        return [self._redacted(step) for step in steps]
+            result = await self.transport.run_batch(
+                commands, timeout_s=timeout_s, begin_within_s=begin_within_s, prelude=prelude
+            )
+        except ConnectError as error:  # it may quote what the shell said about the prelude
+            raise ConnectError(self._redact(str(error))) from error
+        return result.edited(self._redact) if self._secrets else result
 
 
 def _prepare_step(backend: Backend) -> str:
@@ -544,8 +538,8 @@ def _beginning(line: str) -> str:
     return re.split(r"[\s|,:;!]", line.strip(), maxsplit=1)[0]
 
 
-def _no_answer(command: str) -> CompletedCommand:
-    return CompletedCommand(command=command, exit_code=NO_EXIT_CODE, stdout="", stderr="no answer in time")
+def _no_answer(command: Command) -> CompletedCommand:
+    return CompletedCommand(command=command.text, exit_code=NO_EXIT_CODE, stdout="", stderr="no answer in time")
 
 
 def monitor_error(problem: CompletedCommand) -> MonitorError:

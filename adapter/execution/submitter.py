@@ -24,11 +24,11 @@ from adapter.transports.base import Upload
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from adapter.core.batch import BatchAnswer
     from adapter.core.job import Job
     from adapter.core.submission import SubmissionResult
     from adapter.errors import CompletedCommand
     from adapter.execution.job_table import JobTable
-    from adapter.execution.scheduler_client import StepAnswer
     from adapter.execution.uncertain import Uncertain
 
 NEVER_S = 3600.0
@@ -204,7 +204,7 @@ class Submitter:
 
     # -- answers
 
-    async def _answered(self, job: Job, answer: StepAnswer) -> None:
+    async def _answered(self, job: Job, answer: BatchAnswer) -> None:
         if answer.completed is None:
             if answer.began:
                 await self._uncertain.add(job, "the answer of the submit command was lost")
@@ -333,7 +333,7 @@ class Submitter:
             if words == alike and not job.state.is_final and not job.submit_began:
                 await self._fail(job, reason, why)
 
-    async def _look_alike(self, groups: Sequence[Sequence[Job]], answers: Sequence[StepAnswer]) -> None:
+    async def _look_alike(self, groups: Sequence[Sequence[Job]], answers: Sequence[BatchAnswer]) -> None:
         """Notice a batch that was refused as a whole in the same unknown words: that is the place, not the jobs.
 
         From then on one job is tried at a time, until one is taken.

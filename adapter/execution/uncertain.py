@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from adapter.core.batch import BatchAnswer
     from adapter.core.exit_file import ExitReport
     from adapter.core.job import Job
     from adapter.core.submission import SubmissionResult
     from adapter.execution.job_table import JobTable
-    from adapter.execution.scheduler_client import Look, StepAnswer
+from adapter.execution.scheduler_client import Look
 
 LOOK_TWICE_S = 5.0  # between two looks for a job that may exist: schedulers show a new job late
 BUSY_S = 60.0  # how long another process may be in the middle of a submit before the job is looked for
@@ -88,7 +89,7 @@ class UncertainSubmits:
         one.ask_receipt = now - one.since < BUSY_S
         one.next_look = now + 1
 
-    async def resolve(self, now: float, answered: Callable[[Job, StepAnswer], Awaitable[None]]) -> Looked:
+    async def resolve(self, now: float, answered: Callable[[Job, BatchAnswer], Awaitable[None]]) -> Looked:
         """Look for the jobs whose submit began and that have no job id; *answered* takes what a receipt says."""
         table = self._table
         due = [

@@ -27,16 +27,15 @@ from adapter.execution.executor import Executor
 from adapter.execution.job_table import is_done
 from adapter.testkit.case import MANY, WALLTIME_S, Case, Context, NotHereError
 from adapter.testkit.cases import MANY_QUICK, cases
+from adapter.transports.base import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
+    from typing import Any
 
     from adapter.core.backend import Backend
-    from adapter.errors import CompletedCommand
-    from adapter.transports.base import Download, Transport, Upload
+    from adapter.core.batch import BatchResult, Command
 
 PATIENCE_S, PATIENCE_QUICK_S = 1800.0, 300.0
 """How long a case may take, queueing included, before it counts as failed."""
@@ -65,33 +64,17 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Open:
+class Open(Transport):
     """A transport that somebody else opened and closes: several executors may use it."""
 
     def __init__(self, transport: Transport) -> None:
         """*transport* is open for as long as this is used."""
         self._transport = transport
+        self.put, self.get = transport.put, transport.get  # type: ignore[method-assign]
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        """Hand it on; see :meth:`adapter.transports.base.Transport.run`."""
-        return await self._transport.run(command, stdin=stdin, timeout_s=timeout_s)
-
-    async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
-        """Hand it on; see :meth:`adapter.transports.base.Transport.put`."""
-        await self._transport.put(uploads, scratch=scratch)
-
-    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
-        """Hand it on; see :meth:`adapter.transports.base.Transport.get`."""
-        return await self._transport.get(downloads, scratch=scratch)
-
-    async def __aenter__(self) -> Self:
-        """It is open."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """It stays open."""
+    async def run_batch(self, commands: Sequence[Command], **options: Any) -> BatchResult:
+        """Hand it on; see :meth:`adapter.transports.base.Transport.run_batch`."""
+        return await self._transport.run_batch(commands, **options)
 
 
 @dataclass(slots=True)

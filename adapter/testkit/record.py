@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.core import bounds
 from adapter.core.answers import classify, is_no_answer, parse_job_id, parse_query, parse_tokens, words_beside
-from adapter.core.batch import commands_in, unframe
 from adapter.core.grammars import Lines
-from adapter.core.job_id import id_values
-from adapter.core.receipt import SubmitStatus, handed_over, probe_step, read_probe, read_receipt, step_kind
-from adapter.core.render import render_command
+from adapter.core.receipt import SubmitStatus, probe_step, read_probe, read_receipt
 from adapter.core.state import Reason, State
 from adapter.core.variables import ID_NOT_LEARNT
-from adapter.errors import AdapterError, OutputError
+from adapter.errors import OutputError
 from adapter.testkit.conformance import Open
 from adapter.testkit.replay import results, verdict
 
@@ -31,9 +28,10 @@ if TYPE_CHECKING:
 
     from adapter.core.answers import Answer, Observation
     from adapter.core.backend import Backend
+    from adapter.core.batch import BatchResult, Command
     from adapter.core.exit_file import ExitReport
     from adapter.core.job import Job
-    from adapter.core.specs import CommandSpec, QuerySpec
+    from adapter.core.specs import QuerySpec
     from adapter.errors import CompletedCommand
     from adapter.execution.executor import Executor
     from adapter.transports.base import Transport
@@ -44,7 +42,6 @@ _MOST_LIKE = 2  # jobs of one answer that look alike and mean the same
 _MOST_BYTES = 40_000  # of an answer worth keeping
 _MOST_OTHERS = 3  # lines about jobs of ours that nobody asked about
 _CERTAIN_S = 2.0  # exit files tell whole seconds, and answers take their time
-_NONCE = re.compile(r"^printf '\\n%s %s\\n' (\S+) '0 start'", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +50,11 @@ class Batch:
 
     began_at: float
     ended_at: float
-    answers: tuple[tuple[str, CompletedCommand], ...]
+    answers: tuple[tuple[Command, CompletedCommand], ...]
 
 
 class Recording(Open):
-    """A transport that keeps every framed command and its answer, and changes nothing."""
+    """A transport that keeps every command and its answer, and changes nothing."""
 
     def __init__(self, transport: Transport, now: Callable[[], float]) -> None:
         """*transport* is open; *now* gives seconds since the epoch."""
@@ -65,17 +62,14 @@ class Recording(Open):
         self._now = now
         self.batches: list[Batch] = []
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+    async def run_batch(self, commands: Sequence[Command], **options: Any) -> BatchResult:
         """Hand it on, and keep what came whole."""
         began_at = self._now()
-        completed = await super().run(command, stdin=stdin, timeout_s=timeout_s)
-        nonce = _NONCE.search(stdin)
-        if nonce:
-            commands = commands_in(stdin)
-            answers = unframe(commands, nonce[1], completed.stdout, completed.stderr)
-            whole = tuple((each, answer) for each, answer in zip(commands, answers, strict=True) if answer)
-            self.batches.append(Batch(began_at=began_at, ended_at=self._now(), answers=whole))
-        return completed
+        result = await super().run_batch(commands, **options)
+        answers = zip(commands, result.completed, strict=True)
+        whole = tuple((command, completed) for command, completed in answers if completed)
+        self.batches.append(Batch(began_at=began_at, ended_at=self._now(), answers=whole))
+        return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +142,9 @@ def _known(case: str, job: Job, report: ExitReport | None, ahead_s: float) -> Kn
 class Reader:
     """Tells what each command was that a batch holds, and what its answer should mean."""
 
-    def __init__(self, backend: Backend, workspace: str, known: Iterable[Known]) -> None:
-        """*backend* is as it was for the scheduler's version; *workspace* is where the jobs' folders are."""
+    def __init__(self, backend: Backend, known: Iterable[Known]) -> None:
+        """*backend* is as it was for the scheduler's version."""
         self._backend = backend
-        self._values = {**backend.values, "workspace": workspace, "next": None}
         self._known = list(known)
         self._by_directory = {each.job.directory: each for each in self._known if each.job.directory}
 
@@ -161,69 +154,33 @@ class Reader:
         return _distinct(found)
 
     def _of_batch(self, batch: Batch) -> Iterable[Record]:
-        probed = [each for command, _ in batch.answers for each in self._probed(command)]
         for command, completed in batch.answers:
-            kind, words = step_kind(command)
-            if kind == "submit":
-                record = self._submit(command, words[0], completed)
-            elif kind or command.startswith("# "):
-                record = None
-            else:
-                record = self._scheduler_s(command, completed, probed, batch)
+            record = self._of(command, completed, batch)
             if record is not None:
                 yield record
 
-    def _probed(self, command: str) -> list[Known]:
-        if step_kind(command)[0] != "probe":
-            return []
-        folders = re.findall(r"^if \[ -f (.+)/exit \]; then", command, re.MULTILINE)
-        return [self._by_directory[folder.strip("'")] for folder in folders if folder.strip("'") in self._by_directory]
-
-    def _scheduler_s(
-        self, command: str, completed: CompletedCommand, probed: Sequence[Known], batch: Batch
-    ) -> Record | None:
-        backend = self._backend
-        if backend.version_command and command == backend.version_command.render(backend.values):
-            return self._version(completed)
-        makers: dict[str, tuple[CommandSpec | None, Callable[..., Record | None]]] = {
-            "monitor": (backend.monitor, self._query),
-            "result": (backend.result, self._query),
-            "find": (backend.find, self._find),
-            "kill": (backend.kill, self._kill),
-            "harder": (backend.kill.harder, self._kill),
-        }
-        for action, (spec, make) in makers.items():
-            if spec is not None and (about := self._asked(spec, command, probed, action)):
-                return make("kill" if action == "harder" else action, completed, about, batch)
+    def _of(self, command: Command, completed: CompletedCommand, batch: Batch) -> Record | None:
+        about = [known for job in command.jobs if (known := self._by_directory.get(job.directory or ""))]
+        match command.action:
+            case "version":
+                return self._version(completed)
+            case "submit":
+                return self._submit(command, about, completed)
+            case "monitor" | "result" if about:
+                return self._query(command.action, completed, about, batch)
+            case "find" if about:
+                return self._find("find", completed, about, batch)
+            case "kill" | "harder" if about:
+                return self._kill("kill", completed, about, batch)
         return None
-
-    def _asked(self, spec: CommandSpec, command: str, probed: Sequence[Known], action: str) -> list[Known]:
-        """Return the jobs about which *command* would have been rendered from *spec*; none if it was not."""
-        named = _in_order(command, self._known, "tokens" if action == "find" else "job_ids")
-        for about in (named, list(probed)):
-            if about and self._rendered(spec, about) == command:
-                return about
-        return []
-
-    def _rendered(self, spec: CommandSpec, about: Sequence[Known]) -> str | None:
-        first = about[0].job
-        values = {
-            **self._values, **id_values(self._backend.submit, [each.job.job_id for each in about]),
-            "job_directory": first.directory, "run": first.run, "tokens": _tokens(about),
-        }  # fmt: skip
-        try:
-            return render_command(spec, values)
-        except AdapterError:
-            return None
 
     # -- what each answer means
 
-    def _submit(self, command: str, directory: str, completed: CompletedCommand) -> Record | None:
-        known = self._by_directory.get(directory)
+    def _submit(self, command: Command, about: Sequence[Known], completed: CompletedCommand) -> Record | None:
         receipt, own = read_receipt(completed)
-        if known is None or receipt.status is not SubmitStatus.ANSWERED:
+        if not about or receipt.status is not SubmitStatus.ANSWERED:
             return None
-        own = replace(own, command=handed_over(command))
+        known, own = about[0], replace(own, command=command.inner)
         if own.exit_code != 0:
             kind = classify(self._backend, own)
             confirm = f"refused for {_case(known)}: is {kind or 'null (no class knows its words)'} the right class?"

@@ -8,27 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.core.answers import classify, is_no_answer, parse_job_id, parse_query
 from adapter.core.backend import for_version
-from adapter.core.batch import answered, commands_in
 from adapter.core.job import Job
 from adapter.core.lifecycle import Evidence, Patience, advance
-from adapter.core.receipt import step_kind
 from adapter.core.specs import LogSpec
 from adapter.core.state import State
 from adapter.core.task import Step, Task
 from adapter.core.watching import job_ids_told
-from adapter.errors import CompletedCommand, OutputError
+from adapter.errors import OutputError
 from adapter.execution.scheduler_client import SchedulerClient
+from adapter.transports.scripted import ScriptedTransport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
-    from typing import Self
 
     from adapter.core.answers import Observation
     from adapter.core.backend import Backend
+    from adapter.core.batch import Command
     from adapter.core.specs import CommandSpec
+    from adapter.errors import CompletedCommand
     from adapter.testkit.capture import Capture
-    from adapter.transports.base import Download, Upload
 
 WORKSPACE = "/adapter-workspace"
 NO_WORDS = "words of no class"
@@ -48,41 +46,15 @@ class Asked(Job):
         return self.mark
 
 
-class Player:
-    """A machine on which every command gives the same answer; a page after the first is empty."""
+def player(answer: CompletedCommand) -> ScriptedTransport:
+    """Return a machine on which every command gives *answer*; a page after the first is empty."""
+    said: list[Command] = []
 
-    def __init__(self, answer: CompletedCommand) -> None:
-        """*answer* is what the first command prints."""
-        self._answer = answer
-        self.commands: list[str] = []
+    def answered(command: Command) -> CompletedCommand:
+        said.append(command)
+        return answer if len(said) == 1 else replace(answer, stdout="")
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:  # noqa: ARG002
-        """Answer the commands in *stdin*; the steps of our own find nothing."""
-        stdout, stderr = answered(stdin, [self._step(each) for each in commands_in(stdin)])
-        return CompletedCommand(command=command, exit_code=0, stdout=stdout, stderr=stderr)
-
-    def _step(self, command: str) -> CompletedCommand:
-        if step_kind(command)[0]:
-            return CompletedCommand(command=command, exit_code=0, stdout="", stderr="")
-        self.commands.append(command)
-        said = self._answer if len(self.commands) == 1 else replace(self._answer, stdout="")
-        return replace(said, command=command)
-
-    async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
-        """Nothing is put anywhere."""
-
-    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:  # noqa: ARG002
-        """Nothing comes from anywhere."""
-        return [[] for _ in downloads]
-
-    async def __aenter__(self) -> Self:
-        """There is nothing to open."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """There is nothing to close."""
+    return ScriptedTransport(answered)
 
 
 def asked_jobs(ids: Sequence[str], *, are_tokens: bool = False) -> list[Job]:
@@ -125,7 +97,7 @@ def results(backend: Backend, answer: CompletedCommand, ids: Sequence[str]) -> d
 
 
 def _client(backend: Backend, answer: CompletedCommand) -> SchedulerClient:
-    client = SchedulerClient(backend, Player(answer))
+    client = SchedulerClient(backend, player(answer))
     client.workspace = WORKSPACE
     return client
 

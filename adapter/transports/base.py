@@ -1,16 +1,18 @@
-"""One door to the machine: what a transport is, and the two things that travel through it."""
+"""One door to the machine: what a transport is, and what travels through it."""
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
+
+from adapter.core.batch import BatchResult, Command, read_batch, write_batch
+from adapter.errors import CompletedCommand, ConnectError, OutcomeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
-
-    from adapter.errors import CompletedCommand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +51,52 @@ class Transfer:
     size: int
 
 
-@runtime_checkable
-class Transport(Protocol):
-    """Carries command lines and files to one target. Used as ``async with transport:``.
+class Transport:
+    """Carries batches of commands, and files, to one target. Used as ``async with transport:``.
 
-    A transport never repeats a command of its own accord.
+    A transport to a real machine implements :meth:`run`, :meth:`put` and :meth:`get`; one that stands in for a
+    machine implements :meth:`run_batch`. A transport never repeats a command of its own accord.
     """
 
+    async def run_batch(
+        self,
+        commands: Sequence[Command],
+        *,
+        timeout_s: float,
+        begin_within_s: float | None = None,
+        prelude: str = "",
+        shell: str = "sh -s",
+    ) -> BatchResult:
+        """Run *commands* one after the other in one round trip, each alone in a subshell; return all answers.
+
+        A non-zero exit is an answer. *prelude* is shell text that all of them see. A command whose turn comes later
+        than *begin_within_s* is not begun. *shell* reads the batch from its standard input.
+
+        Raises:
+            ConnectError: nothing happened on the target.
+            AuthenticationError: the target does not accept us.
+        """
+        nonce, texts, lost = f"adapter-{secrets.token_hex(8)}", [each.text for each in commands], ""
+        script = prelude + write_batch(texts, nonce, begin_within_s=begin_within_s)
+        try:
+            completed = await self.run(shell, stdin=script, timeout_s=timeout_s)
+        except OutcomeUnknown as error:
+            completed = error.partial or CompletedCommand(command=shell, exit_code=-1, stdout="", stderr="")
+            lost = str(error)
+        result = read_batch(texts, nonce, completed.stdout, completed.stderr, lost=lost)
+        if result is None:
+            raise ConnectError(f"the target's shell ran nothing (exit code {completed.exit_code}): {completed.words}")
+        return result
+
     async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        """Run *command* with the target's ``sh`` and return its answer; a non-zero exit is an answer.
+        """Run *command* with the target's ``sh``: what :meth:`run_batch` stands on. Nothing else calls it.
 
         Raises:
             ConnectError: nothing happened on the target.
             AuthenticationError: the target does not accept us.
             OutcomeUnknown: it was sent and the answer was lost, or it took longer than *timeout_s* and was ended.
         """
-        ...
+        raise NotImplementedError
 
     async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
         """Put files and folders on the target; each appears under its final name only when it is whole.
@@ -74,7 +106,7 @@ class Transport(Protocol):
         Raises:
             TransportError: one of them could not be put; the message names it.
         """
-        ...
+        raise NotImplementedError
 
     async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
         """Bring files from the target; return, for each download, the local paths that were written.
@@ -84,14 +116,13 @@ class Transport(Protocol):
         Raises:
             TransportError: one of them could not be brought; the message names it.
         """
-        ...
+        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         """Open what has to be opened."""
-        ...
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it, and end every process it started that is still running."""
-        ...

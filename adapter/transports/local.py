@@ -13,6 +13,7 @@ import sh
 
 from adapter.environment import user_environment
 from adapter.errors import CompletedCommand, ConnectError, OutcomeUnknown
+from adapter.transports.base import Transport
 from adapter.transports.files import get_here, put_here, refuse_special
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from adapter.transports.base import Download, Upload
 
 
-class LocalTransport:
+class LocalTransport(Transport):
     """Runs commands on this machine. What a command leaves running in the background goes on after us."""
 
     def __init__(self, *, environment: dict[str, str] | None = None) -> None:

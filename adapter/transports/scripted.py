@@ -1,102 +1,102 @@
-"""A stand-in for a machine: answers by rules, and keeps what was asked. Public, for your own tests."""
+"""A stand-in for a machine: a function from a command to its answer. Public, for your own tests."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from adapter.core.batch import answered, commands_in
-from adapter.core.receipt import handed_over, step_kind
-from adapter.errors import CompletedCommand
+from adapter.core.batch import BatchAnswer, BatchResult, Command
+from adapter.core.receipt import probe_answer, receipt_answer
+from adapter.errors import CompletedCommand, OutcomeUnknown
+from adapter.transports.base import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Sequence
 
     from adapter.transports.base import Download, Upload
 
-    Answer = CompletedCommand | str | Exception | Callable[[str], "CompletedCommand | str"]
+Answer = CompletedCommand | str | Exception | None
+Handler = Callable[[Command], Answer]
+Rule = tuple[str, "Answer | Callable[[str], Answer]"]
 
 HOME = "/home/scripted"
 
 
 @dataclass
-class ScriptedTransport:
-    """Answers each command by the first rule whose pattern is found in it.
+class ScriptedTransport(Transport):
+    """Asks *handler* for the answer to each command.
 
-    An answer is a text (standard output, exit code 0), a :class:`CompletedCommand`, an exception to raise, or a
-    function of the command that gives a text or a CompletedCommand. A command without a rule prints nothing and exits
-    with 0. ``runs`` holds the commands of each ``run``, one list a call; ``exit_files`` the exit files by job
-    directory; ``links`` who runs in a directory: ``submit.1 7``, the try and what the job took for its id. Submit
-    commands go through the same receipts as on a real machine.
+    An answer is a text (standard output, exit code 0), a :class:`CompletedCommand`, an exception to raise, or ``None``
+    (no output, exit code 0). In place of a function there may be rules, ``(pattern, answer)``: the first whose pattern
+    is found in the command answers, and its answer may also be a function of the command's text.
+
+    ``batches`` holds the commands of each batch; ``exit_files`` the exit files by job directory; ``links`` who runs in
+    a directory: ``submit.1 7``, the try and what the job took for its id. Submit commands go through receipts, as on a
+    real machine.
 
     >>> transport = ScriptedTransport([("^submit", "job 7 accepted"), ("^status", "7 DONE")])
+    >>> silent = ScriptedTransport(lambda command: None)
     """
 
-    rules: list[tuple[str, Answer]] = field(default_factory=list)
+    handler: Handler | list[Rule] = field(default_factory=list)
     exit_files: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    runs: list[list[str]] = field(default_factory=list)
+    batches: list[list[Command]] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     downloads: list[Download] = field(default_factory=list)
-    _receipts: dict[tuple[str, str], CompletedCommand] = field(default_factory=dict)
+    _receipts: dict[tuple[str | None, int], CompletedCommand] = field(default_factory=dict)
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        """Answer the framed commands in *stdin*, or *command* itself where there is no frame."""
-        framed = commands_in(stdin)
-        self.runs.append([handed_over(each) or each for each in framed or [command]])
-        if not framed:
-            return self._answer(command)
-        stdout, stderr = answered(stdin, [self._step(each) for each in framed])
-        return CompletedCommand(command=command, exit_code=0, stdout=stdout, stderr=stderr)
+    async def run_batch(
+        self,
+        commands: Sequence[Command],
+        *,
+        timeout_s: float,
+        begin_within_s: float | None = None,
+        prelude: str = "",
+        shell: str = "sh -s",
+    ) -> BatchResult:
+        """Answer each of *commands*."""
+        self.batches.append(list(commands))
+        try:
+            return BatchResult([BatchAnswer(replace(self._step(each), command=each.text)) for each in commands])
+        except OutcomeUnknown as error:
+            return BatchResult([BatchAnswer(None) for _ in commands], lost=str(error))
 
     def commands(self, pattern: str = "") -> list[str]:
         """Return every command so far in which *pattern* is found."""
-        return [command for run in self.runs for command in run if re.search(pattern, command, re.MULTILINE)]
+        return [str(each) for batch in self.batches for each in batch if re.search(pattern, str(each), re.MULTILINE)]
 
-    def _step(self, command: str) -> CompletedCommand:
-        kind, where = step_kind(command)
-        if kind in {"submit", "receipt"}:
-            return self._receipt(command, (where[0], where[1]), may_submit=kind == "submit")
-        if kind == "probe":
-            return CompletedCommand(command=command, exit_code=0, stdout=self._probe(command), stderr="")
-        if command.startswith("# prepare"):
-            return CompletedCommand(command=command, exit_code=0, stdout=f"{HOME}\ncpu 4\nram 8589934592\n", stderr="")
+    def _step(self, command: Command) -> CompletedCommand:
+        match command.action:
+            case "submit" | "receipt":
+                return self._receipt(command)
+            case "probe":
+                return _completed(probe_answer(command.jobs, self.exit_files, self.links))
+            case "prepare":
+                return _completed(f"{HOME}\ncpu 4\nram 8589934592\n")
         return self._answer(command)
 
-    def _receipt(self, command: str, key: tuple[str, str], *, may_submit: bool) -> CompletedCommand:
-        if key not in self._receipts:
-            if not may_submit:
-                return CompletedCommand(command=command, exit_code=77, stdout="", stderr="")
-            self._receipts[key] = self._answer(handed_over(command))
-        own = self._receipts[key]
-        return CompletedCommand(
-            command=command, exit_code=0, stdout=f"{own.stdout}\nreceipt {own.exit_code}\n", stderr=own.stderr
-        )
+    def _receipt(self, command: Command) -> CompletedCommand:
+        job = command.jobs[0]
+        key = (job.array.directory, job.array.submit_try) if job.array else (job.directory, job.submit_try)
+        if command.action == "submit" and key not in self._receipts:
+            self._receipts[key] = self._answer(command)
+        return receipt_answer(self._receipts.get(key))
 
-    def _probe(self, command: str) -> str:
-        asked = re.findall(r"^if \[ -(?:f (.+)/exit|h (.+)/job_id) \]; then .*?@\D*(\d+)", command, re.MULTILINE)
-        said = []
-        for exit_folder, link_folder, number in asked:
-            texts, before = (self.exit_files, "=") if exit_folder else (self.links, "by ")
-            (directory,) = shlex.split(exit_folder or link_folder)
-            lines = texts[directory].split("\n") if directory in texts else []
-            said += [f"@{number}\n", *(f"{before}{line}\n" for line in lines)] if lines else []
-        return "".join(said)
+    def _answer(self, command: Command) -> CompletedCommand:
+        said = self.handler(command) if callable(self.handler) else self._by_rule(str(command))
+        if isinstance(said, Exception):
+            raise said
+        return said if isinstance(said, CompletedCommand) else _completed(said or "")
 
-    def _answer(self, command: str) -> CompletedCommand:
-        for pattern, answer in self.rules:
-            if re.search(pattern, command, re.MULTILINE):
-                said = answer(command) if callable(answer) else answer
-                if isinstance(said, Exception):
-                    raise said
-                if isinstance(said, str):
-                    return CompletedCommand(command=command, exit_code=0, stdout=said, stderr="")
-                return said
-        return CompletedCommand(command=command, exit_code=0, stdout="", stderr="")
+    def _by_rule(self, text: str) -> Answer:
+        assert not callable(self.handler)
+        for pattern, answer in self.handler:
+            if re.search(pattern, text, re.MULTILINE):
+                return answer(text) if callable(answer) else answer
+        return None
 
     async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
         """Keep *uploads* for a test to look at."""
@@ -107,11 +107,6 @@ class ScriptedTransport:
         self.downloads.extend(downloads)
         return [[f"{download.to}/{download.pattern}"] for download in downloads]
 
-    async def __aenter__(self) -> Self:
-        """There is nothing to open."""
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """There is nothing to close."""
+def _completed(stdout: str) -> CompletedCommand:
+    return CompletedCommand(command="", exit_code=0, stdout=stdout, stderr="")

@@ -28,7 +28,7 @@ from adapter.errors import (
     ConnectError,
     OutcomeUnknown,
 )
-from adapter.transports.base import Download, Transfer, Upload
+from adapter.transports.base import Download, Transfer, Transport, Upload
 from adapter.transports.frames import (
     IDLE_S,
     Lost,
@@ -62,7 +62,7 @@ START_S = 30.0  # for the broker to listen, on a slow disk
 # -- the process that wants something done
 
 
-class SharedTransport:
+class SharedTransport(Transport):
     """Runs commands on the host of a backend's ``connection`` through the one connection of this user and machine.
 
     ``prompt`` is as for :class:`~adapter.transports.ssh.SshTransport`; it is asked when this process's request is the

@@ -16,6 +16,7 @@ import asyncssh
 from asyncssh.constants import OPEN_CONNECT_FAILED
 
 from adapter.errors import AuthenticationError, CompletedCommand, ConnectError, OutcomeUnknown, TransportError
+from adapter.transports.base import Transport
 from adapter.transports.channels import Channels
 from adapter.transports.ssh_files import put_files
 from adapter.transports.ssh_get import get_files
@@ -50,7 +51,7 @@ MOST_PASSWORDS = 3
 LOGIN_SHELL = """sh -c 'command -v bash >/dev/null && exec bash -lc "exec sh -s"; exec sh -lc "exec sh -s"'"""
 
 
-class SshTransport:
+class SshTransport(Transport):
     """Runs commands on the host of a backend's ``connection``.
 
     ``prompt`` is asked for passwords, passphrases and second factors (a text, and whether the answer may be seen);

@@ -21,8 +21,8 @@ from typing import IO, TYPE_CHECKING, Protocol
 import asyncssh
 
 from adapter.core import bounds
-from adapter.core.batch import frame, unframe
-from adapter.errors import AuthenticationError, ConnectError, OutcomeUnknown, TransportError
+from adapter.core.batch import Command
+from adapter.errors import AuthenticationError, ConnectError, TransportError
 from adapter.transports.base import Transfer
 from adapter.transports.files import refuse_special
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from adapter.core.batch import BatchResult
     from adapter.errors import CompletedCommand
     from adapter.transports.base import Upload
 
@@ -46,8 +47,8 @@ class Link(Protocol):
     host: str
     on_transfer: Callable[[Transfer], None] | None
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        """Run a command."""
+    async def run_batch(self, commands: Sequence[Command], *, timeout_s: float) -> BatchResult:
+        """Run commands."""
         ...
 
     def sftp(self) -> AbstractAsyncContextManager[asyncssh.SFTPClient]:
@@ -322,14 +323,10 @@ def _keep_step(scratch: str, bundle: str | None, large: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-async def ask(link: Link, command: str) -> CompletedCommand:
-    """Run *command*, whose repetition does no harm, in a frame of its own; a lost answer is "not done yet" here."""
-    nonce = f"adapter-{secrets.token_hex(8)}"
-    try:
-        completed = await link.run("sh -s", stdin=frame([command], nonce), timeout_s=TRANSFER_TIMEOUT_S)
-    except OutcomeUnknown as error:
-        raise ConnectError(str(error)) from error
-    answer = unframe([command], nonce, completed.stdout, completed.stderr)[0]
+async def ask(link: Link, text: str) -> CompletedCommand:
+    """Run *text*, whose repetition does no harm, by itself; a lost answer is "not done yet" here."""
+    result = await link.run_batch([Command(text)], timeout_s=TRANSFER_TIMEOUT_S)
+    answer = result.completed[0]
     if answer is None:
-        raise ConnectError(f"the shell of {link.host} ran nothing: {completed.words}")
+        raise ConnectError(result.lost or f"the shell of {link.host} gave no whole answer")
     return answer

@@ -15,7 +15,7 @@ from adapter.core.answers import classify
 from adapter.core.state import State
 from adapter.errors import CompletedCommand
 from adapter.execution.scheduler_client import SchedulerClient
-from adapter.testkit.replay import Player, asked_jobs, poll, results, verdict
+from adapter.testkit.replay import asked_jobs, player, poll, results, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def came_from(case: dict[str, Any]) -> tuple[set[str], Observation | None]:
         case "submit" | "words":
             return {classify(backend, answer) or "none"}, None
         case "kill":
-            client = SchedulerClient(backend, Player(answer))
+            client = SchedulerClient(backend, player(answer))
             (said,) = asyncio.run(client.kill(asked_jobs([case["asked"]]))).values()
             if said is not None and classify(backend, said) == "gone":
                 said = None  # done, if the next poll agrees

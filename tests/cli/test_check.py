@@ -13,13 +13,12 @@ import pytest
 
 from adapter.config.load import load_backend
 from adapter.core.backend import Backend, backend_from, merge
-from adapter.core.batch import answered, commands_in
+from adapter.core.batch import BatchAnswer, BatchResult
 from adapter.errors import AuthenticationError, CompletedCommand, OutcomeUnknown
 from adapter.execution.preflight import (
-    BatchResult,
     Health,
     Preflight,
-    before_frame,
+    Trip,
     clock_row,
     noise_row,
     program_rows,
@@ -309,17 +308,9 @@ def test_the_program_that_starts_images_is_looked_for_after_the_prologue(tmp_pat
 # -- what it makes of answers
 
 
-def heard(stdout: str = "", *, out: str = "", err: str = "", began_at: float = 0.0, took_s: float = 0.0) -> BatchResult:
+def heard(stdout: str = "", *, out: str = "", err: str = "", began_at: float = 0.0, took_s: float = 0.0) -> Trip:
     answer = CompletedCommand(command="", exit_code=0, stdout=stdout, stderr="")
-    return BatchResult([answer], out, err, began_at, began_at + took_s)
-
-
-def test_noise_is_what_stands_before_the_frame() -> None:
-    script = "{\nprintf '\\n%s %s\\n' N '0 start'\n( eval x ) </dev/null\n}"
-    assert commands_in(script) == ["x"]
-    stdout, _ = answered(script, [CompletedCommand(command="x", exit_code=0, stdout="said\n", stderr="")])
-    assert before_frame(f"hello\r\n{stdout}", "N") == "hello\n"
-    assert before_frame(stdout, "N") == ""
+    return Trip(BatchResult([BatchAnswer(answer)], out, err), began_at, began_at + took_s)
 
 
 def test_no_noise_is_well_and_silence_is_a_note() -> None:

@@ -109,7 +109,7 @@ def test_each_element_runs_its_own_script_once(tmp_path: Path, workspace: str) -
     rendered, files = render_array(backend, group, str(place))
     step = submit_step(group[0], rendered, "END", others=group[1:], files=files)
     for _ in range(2):  # a second time changes nothing
-        done = subprocess.run(["sh", "-c", step], capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(["sh", "-c", step.text], capture_output=True, text=True, check=False, timeout=30)
         assert done.stdout.splitlines()[0] == "9", done.stderr
     for number, job in enumerate(group, 1):
         folder = Path(str(job.directory))

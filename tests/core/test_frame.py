@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.core.batch import answered, began, commands_in, frame, unframe
+from adapter.core.batch import read_batch, write_batch
 from adapter.errors import CompletedCommand
 
 NONCE = "nonce-1"
@@ -18,9 +18,15 @@ def run(script: str, shell: str = "sh", cwd: Path | None = None) -> tuple[str, s
     return done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 
+def read(commands: list[str], out: str, err: str) -> list[CompletedCommand | None]:
+    result = read_batch(commands, NONCE, out, err)
+    assert result is not None
+    return result.completed
+
+
 def answers(commands: list[str], shell: str = "sh", cwd: Path | None = None) -> list[tuple[int, str, str] | None]:
-    out, err = run(frame(commands, NONCE), shell, cwd)
-    return [each and (each.exit_code, each.stdout, each.stderr) for each in unframe(commands, NONCE, out, err)]
+    out, err = run(write_batch(commands, NONCE), shell, cwd)
+    return [each and (each.exit_code, each.stdout, each.stderr) for each in read(commands, out, err)]
 
 
 FAILS = tuple(range(1, 256))  # the shells differ in the number
@@ -61,25 +67,40 @@ def test_output_without_a_last_line_break_and_standard_error_apart_come_back_as_
 
 def test_noise_before_between_and_after_does_no_harm() -> None:
     commands = ["echo one", "echo two"]
-    out, err = run("echo MOTD; echo; echo banner >&2\n" + frame(commands, NONCE) + "echo after\n")
+    out, err = run("echo MOTD; echo; echo banner >&2\n" + write_batch(commands, NONCE) + "echo after\n")
     noisy = out.replace(f"\n{NONCE} 1 start", f"(background chatter)\n\n{NONCE} 1 start") + "logout\n"
-    both = unframe(commands, NONCE, "Welcome to nonce-1\nnonce-2 0 start\n" + noisy, "mail!\n" + err)
+    both = read(commands, "Welcome to nonce-1\nnonce-2 0 start\n" + noisy, "mail!\n" + err)
     assert [each and each.stdout for each in both] == ["one\n", "two\n"]
     assert [each and each.stderr for each in both] == ["", ""]
+    result = read_batch(commands, NONCE, "hello\r\n" + noisy, "mail!\n" + err)
+    assert result
+    assert (result.noise_out, result.noise_err) == ("hello\nMOTD\n\n", "mail!\nbanner\n")
+
+
+def test_a_shell_that_ran_nothing_has_no_result() -> None:
+    assert read_batch(["echo one"], NONCE, "This account is closed.\n", "") is None
+
+
+def test_what_was_sent_and_lost_may_have_happened() -> None:
+    result = read_batch(["one", "two"], NONCE, "", "", lost="the connection was lost")
+    assert result
+    assert [(each.completed, each.began) for each in result.answers] == [(None, True)] * 2
 
 
 def test_line_ends_of_a_terminal_are_read() -> None:
-    out, err = run(frame(["echo a; echo b", "exit 4"], NONCE))
-    both = unframe(["echo a; echo b", "exit 4"], NONCE, out.replace("\n", "\r\n"), err.replace("\n", "\r\n"))
+    out, err = run(write_batch(["echo a; echo b", "exit 4"], NONCE))
+    both = read(["echo a; echo b", "exit 4"], out.replace("\n", "\r\n"), err.replace("\n", "\r\n"))
     assert [each and (each.exit_code, each.stdout) for each in both] == [(0, "a\nb\n"), (4, "")]
 
 
 def test_an_answer_that_is_cut_off_is_none_and_its_command_may_have_happened() -> None:
     commands = ["echo one", "echo two", "echo three"]
-    out, err = run(frame(commands, NONCE))
+    out, err = run(write_batch(commands, NONCE))
     cut = out[: out.index("two") + 2]
-    assert [each and each.stdout for each in unframe(commands, NONCE, cut, err)] == ["one\n", None, None]
-    assert [began(number, NONCE, cut) for number in range(3)] == [True, True, False]
+    assert [each and each.stdout for each in read(commands, cut, err)] == ["one\n", None, None]
+    result = read_batch(commands, NONCE, cut, err)
+    assert result
+    assert [answer.began for answer in result.answers] == [True, True, False]
 
 
 def test_text_that_looks_like_a_mark_of_another_frame_is_only_text() -> None:
@@ -88,7 +109,7 @@ def test_text_that_looks_like_a_mark_of_another_frame_is_only_text() -> None:
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_a_script_cut_off_anywhere_runs_nothing(shell: str, tmp_path: Path) -> None:
-    script = frame(["touch first", "touch 'sec ond'"], NONCE)
+    script = write_batch(["touch first", "touch 'sec ond'"], NONCE)
     whole = script.rstrip("\n")
     for at in {*range(1, len(whole), 29), len(whole) - 1, len(whole) - 2}:
         run(whole[:at], shell, tmp_path)
@@ -103,34 +124,21 @@ def test_a_command_whose_turn_comes_too_late_is_not_begun(tmp_path: Path) -> Non
         'n=0\ndate() { read -r n <clock; echo $((n + 60)) >clock; echo "$n"; }\n'  # a clock that jumps a minute a look
     )
     (tmp_path / "clock").write_text("1000\n")
-    out, err = run(fake + frame(commands, NONCE, begin_within_s=30), cwd=tmp_path)
+    out, err = run(fake + write_batch(commands, NONCE, begin_within_s=30), cwd=tmp_path)
     assert not (tmp_path / "second").exists()
-    assert [each and each.exit_code for each in unframe(commands, NONCE, out, err)] == [0, None]
-    assert [began(number, NONCE, out) for number in range(2)] == [True, False]
+    assert [each and each.exit_code for each in read(commands, out, err)] == [0, None]
+    result = read_batch(commands, NONCE, out, err)
+    assert result
+    assert [answer.began for answer in result.answers] == [True, False]
 
 
 def test_commands_in_time_are_all_begun(tmp_path: Path) -> None:
     commands = ["touch first", "touch second"]
-    run(frame(commands, NONCE, begin_within_s=30), cwd=tmp_path)
+    run(write_batch(commands, NONCE, begin_within_s=30), cwd=tmp_path)
     assert (tmp_path / "second").exists()
 
 
 texts = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]))
-
-
-@given(st.lists(texts, min_size=1, max_size=4))
-def test_the_commands_of_a_frame_read_back(commands: list[str]) -> None:
-    assert commands_in(frame(commands, NONCE, begin_within_s=5)) == commands
-
-
-@given(st.lists(st.tuples(texts, texts, st.integers(0, 255)), min_size=1, max_size=4))
-def test_what_a_stand_in_answers_is_what_a_reader_reads(said: list[tuple[str, str, int]]) -> None:
-    commands = [f"c{number}" for number in range(len(said))]
-    given_answers = [
-        CompletedCommand(command=command, exit_code=code, stdout=out, stderr=err)
-        for command, (out, err, code) in zip(commands, said, strict=True)
-    ]
-    assert unframe(commands, NONCE, *answered(frame(commands, NONCE), given_answers)) == given_answers
 
 
 @settings(max_examples=15, deadline=None)

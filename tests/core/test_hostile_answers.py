@@ -9,7 +9,7 @@ import pytest
 
 from adapter.core import bounds, units
 from adapter.core.answers import parse_job_id, parse_rows
-from adapter.core.batch import unframe
+from adapter.core.batch import read_batch
 from adapter.core.clean import read_found, read_store
 from adapter.core.exit_file import parse_exit_file
 from adapter.core.grammars import json_rows
@@ -198,13 +198,17 @@ def test_an_endless_number_and_halves_of_characters_in_json_disturb_no_other_ent
 
 def test_what_comes_through_a_frame_can_be_stored_and_shown() -> None:
     stdout = "\nN 0 start\na\0b\ud800\nN 0 end 0\n"
-    answer = unframe(["x"], "N", stdout, "\nN 0 start\n\0\nN 0 end\n")[0]
+    result = read_batch(["x"], "N", stdout, "\nN 0 start\n\0\nN 0 end\n")
+    assert result
+    (answer,) = result.completed
     assert answer is not None
     assert (answer.stdout, answer.stderr) == ("a\ufffdb\ufffd", "\ufffd")
 
 
 def test_a_frame_with_an_odd_exit_code_is_no_answer() -> None:
-    assert unframe(["x"], "N", f"\nN 0 start\n\nN 0 end {'9' * 5000}\n", "") == [None]
+    result = read_batch(["x"], "N", f"\nN 0 start\n\nN 0 end {'9' * 5000}\n", "")
+    assert result
+    assert result.completed == [None]
 
 
 @pytest.mark.parametrize("size", ["²", "9" * 5000, "-1", ""])

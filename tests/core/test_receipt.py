@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from adapter.core.batch import Command
 from adapter.core.exit_file import ExitReport
 from adapter.core.job import Job
 from adapter.core.receipt import (
     Probe,
     Receipt,
     SubmitStatus,
-    handed_over,
+    probe_answer,
     probe_step,
     read_probe,
     read_receipt,
+    receipt_answer,
     receipt_step,
-    step_kind,
     submit_step,
 )
 from adapter.core.render import RenderedJob
@@ -27,7 +28,8 @@ from adapter.errors import CompletedCommand
 from .samples import job_of
 
 
-def sh(text: str) -> CompletedCommand:
+def sh(command: str | Command) -> CompletedCommand:
+    text = command.text if isinstance(command, Command) else command
     done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=False, timeout=20)
     return CompletedCommand(command=text, exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
@@ -230,7 +232,7 @@ def test_the_submit_command_does_not_see_the_variables_of_an_outer_job(
     step = submit_step(job, RenderedJob(script="s\n", submit=seen, environment=environment), "END-1")
     mine = {name: text for name, text in os.environ.items() if not name.startswith("QUEUE")}
     done = subprocess.run(
-        [shell, "-s"], input=step.encode(), env={**mine, **INSIDE, **more}, capture_output=True, check=False,
+        [shell, "-s"], input=step.text.encode(), env={**mine, **INSIDE, **more}, capture_output=True, check=False,
         timeout=20, cwd=tmp_path,
     )  # fmt: skip
     assert (done.stdout.split(b"\nreceipt")[0].decode().split(), done.stderr) == (left.split(), b"")
@@ -240,7 +242,7 @@ def test_the_submit_command_does_not_see_the_variables_of_an_outer_job(
 def test_what_a_submit_drops_ends_with_it(job: Job) -> None:
     step = submit_step(job, RenderedJob(script="s\n", submit="true", environment={"HOME": "drop"}), "END-1")
     done = subprocess.run(
-        ["sh", "-s"], input=f"({step})\necho home is $HOME", capture_output=True, text=True, check=False
+        ["sh", "-s"], input=f"({step.text})\necho home is $HOME", capture_output=True, text=True, check=False
     )
     assert f"home is {os.environ['HOME']}" in done.stdout
 
@@ -252,8 +254,19 @@ def test_a_probe_answer_for_nobody_is_ignored(noise: str) -> None:
 
 def test_a_stand_in_for_a_machine_can_tell_the_steps_apart(job: Job) -> None:
     step = submit_step(job, RenderedJob(script="s\n", submit="toy 'a b'\nsecond line"), "END-1")
-    assert step_kind(step) == ("submit", [job.directory, "submit.1"])
-    assert handed_over(step) == "toy 'a b'\nsecond line"
-    assert step_kind(receipt_step(job)) == ("receipt", [job.directory, "submit.1"])
-    assert step_kind(probe_step([job]))[0] == "probe"
-    assert step_kind("squeue") == ("", [])
+    assert (step.action, step.inner, step.jobs) == ("submit", "toy 'a b'\nsecond line", (job,))
+    assert (receipt_step(job).action, receipt_step(job).jobs) == ("receipt", (job,))
+    assert (probe_step([job]).action, probe_step([job]).jobs) == ("probe", (job,))
+
+
+def test_what_a_stand_in_says_is_read_as_what_a_machine_says(job: Job) -> None:
+    own = CompletedCommand(command="toy", exit_code=3, stdout="job 7\n", stderr="oh\n")
+    assert read_receipt(receipt_answer(own)) == (Receipt(SubmitStatus.ANSWERED, 3), own)
+    assert read_receipt(receipt_answer(None))[0] == Receipt(SubmitStatus.NEVER, None)
+    other = job_of(directory="/elsewhere").but(index=2)
+    text = probe_answer([job, other], {"/elsewhere": "exit_code 4"}, {job.directory or "": "submit.1 7"})
+    probes = read_probe(text, [job, other])
+    assert (probes[job.key].job_id, probes[job.key].submit_try, probes[job.key].report) == ("7", 1, None)
+    report = probes[other.key].report
+    assert report
+    assert report.exit_code == 4

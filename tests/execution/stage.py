@@ -50,6 +50,11 @@ def said(stdout: str = "", stderr: str = "", code: int = 0) -> CompletedCommand:
     return CompletedCommand(command="", exit_code=code, stdout=stdout, stderr=stderr)
 
 
+def batches_of(transport: ScriptedTransport) -> list[list[str]]:
+    """Return the commands of each batch, as text."""
+    return [[str(command) for command in batch] for batch in transport.batches]
+
+
 UNKNOWN_ID = said("", "slurm_load_jobs error: Invalid job id specified\n", 1)
 TIMED_OUT = said("", "slurm_load_jobs error: Socket timed out on send/recv operation\n", 1)
 NO_ACCOUNTING = said("", "Slurm accounting storage is disabled\n", 1)
@@ -80,7 +85,7 @@ class Slurm:
     transport: ScriptedTransport = field(default_factory=ScriptedTransport)
 
     def __post_init__(self) -> None:
-        self.transport.rules += [
+        self.transport.handler += [
             ("^sbatch --version", "slurm-wlm 22.05.8"),
             ("^sbatch", self.sbatch),
             ("^squeue --me", lambda command: "".join(f"{key}|{job['token']}|\n" for key, job in self.jobs.items())),

@@ -83,7 +83,7 @@ def test_find_looks_into_the_clusters_of_the_site_and_keeps_the_one_that_has_the
 def test_a_job_on_another_cluster_lives_and_ends_there(journal: Journal) -> None:
     scheduler = Slurm()
     transport = scheduler.transport
-    transport.rules.insert(0, ("^sbatch (?!--version)", lambda command: scheduler.sbatch(command).strip() + ";far\n"))  # type: ignore[union-attr]
+    transport.handler.insert(0, ("^sbatch (?!--version)", lambda command: scheduler.sbatch(command).strip() + ";far\n"))  # type: ignore[union-attr]
     story = play(scheduler, journal, tasks(2), slurm(values={"clusters": "near,far"}))
     assert [(job.job_id, job.state) for job in story.jobs] == [
         ("100;far", State.SUCCEEDED),

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapter.core.batch import BatchAnswer, BatchResult, Command
 from adapter.core.job import Job
 from adapter.core.state import Reason, State
 from adapter.core.task import task_from
@@ -26,7 +28,7 @@ from adapter.execution.journal import Journal
 from adapter.transports.base import Download, Upload
 from adapter.transports.scripted import ScriptedTransport
 
-from .stage import ENDLESS, START, TIMED_OUT, UNKNOWN_ID, WELL, Slurm, play, said, slurm, tasks, until
+from .stage import ENDLESS, START, TIMED_OUT, UNKNOWN_ID, WELL, Slurm, batches_of, play, said, slurm, tasks, until
 
 LIMIT = said(
     "", "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)\n", 1
@@ -51,7 +53,7 @@ def test_the_number_of_calls_does_not_grow_with_the_jobs(journal: Journal, count
     scheduler.accounting = lambda command: "".join(f"{key}|COMPLETED|0:0|3|00:01.500|1G\n" for key in scheduler.jobs)
     story = play(scheduler, journal, tasks(count))
     assert ends(story.jobs) == [DONE] * count
-    runs = scheduler.transport.runs
+    runs = batches_of(scheduler.transport)
     kinds = [
         sorted({command.split()[0] if command[0] != "#" else " ".join(command.split()[:2]) for command in run})
         for run in runs
@@ -66,7 +68,7 @@ def test_the_number_of_calls_does_not_grow_with_the_jobs(journal: Journal, count
 def test_more_jobs_than_one_command_may_name_are_asked_about_in_chunks(journal: Journal) -> None:
     scheduler = Slurm()
     play(scheduler, journal, tasks(5), slurm(monitor={"max_ids": 2}, result=None))
-    polls = [run for run in scheduler.transport.runs if run[0].startswith("squeue")]
+    polls = [run for run in batches_of(scheduler.transport) if run[0].startswith("squeue")]
     assert [len(run) for run in polls] == [4, 4, 4]
 
 
@@ -74,7 +76,7 @@ def test_an_idle_poll_gets_rarer_up_to_its_bound_and_quick_again_when_something_
     scheduler = Slurm(path=[*["RUNNING|0|None"] * 12, "COMPLETED|0|None"])
     asked: list[float] = []
     transport, squeue = scheduler.transport, scheduler.squeue
-    transport.rules.insert(
+    transport.handler.insert(
         0, ("^squeue --noheader", lambda command: (asked.append(scheduler.clock.now()), squeue(command))[1])
     )
     play(scheduler, journal, tasks(), slurm(limits={"poll_seconds": [1, 5]}))
@@ -209,10 +211,10 @@ def array_submit(answer: Any = None) -> Any:
 def array_squeue(scheduler: Slurm) -> None:
     """The listings of a scheduler that has arrays: the id of the array by its token, and a row for each element."""
     arrays = {key.split("_")[0]: job["token"] for key, job in scheduler.jobs.items()}
-    scheduler.transport.rules.insert(
+    scheduler.transport.handler.insert(
         0, ("^squeue --me", lambda _: "".join(f"{key}|{token}|\n" for key, token in arrays.items()))
     )
-    scheduler.transport.rules.insert(
+    scheduler.transport.handler.insert(
         1, ("^squeue --noh", lambda _: "".join(f"{key}|COMPLETED|0|None|\n" for key in scheduler.jobs))
     )
     for job in scheduler.jobs.values():
@@ -247,9 +249,9 @@ def test_an_array_over_the_limit_is_halved_where_nothing_of_ours_is_in_the_queue
             return LIMIT if sizes[-1] > 2 else super().sbatch(command)
 
     class Keeping(ScriptedTransport):
-        def _receipt(self, command: str, key: tuple[str, str], *, may_submit: bool) -> Any:
-            scripts[key[0]] = command
-            return super()._receipt(command, key, may_submit=may_submit)
+        def _receipt(self, command: Command) -> CompletedCommand:
+            scripts[str(command.jobs[0].directory)] = command.text
+            return super()._receipt(command)
 
     scripts: dict[str, str] = {}
     transport = Keeping()
@@ -312,8 +314,8 @@ def test_a_submit_that_dies_each_time_is_repeated_a_bounded_number_of_times(jour
     class Dying(ScriptedTransport):
         tries = 0
 
-        def _receipt(self, command: str, key: tuple[str, str], *, may_submit: bool) -> Any:
-            self.tries += may_submit
+        def _receipt(self, command: Command) -> CompletedCommand:
+            self.tries += command.action == "submit"
             return said(code=76)
 
     transport = Dying()
@@ -357,7 +359,7 @@ def test_after_a_transient_error_a_job_that_was_made_after_all_is_not_repeated(j
 def test_a_look_that_is_not_answered_is_no_reason_to_repeat(journal: Journal) -> None:
     scheduler = Slurm(refusals={1: [TRANSIENT]})
     looks = [TIMED_OUT] * 4
-    scheduler.transport.rules.insert(0, ("^squeue --me", lambda command: looks.pop() if looks else ""))
+    scheduler.transport.handler.insert(0, ("^squeue --me", lambda command: looks.pop() if looks else ""))
     play(scheduler, journal, tasks())
     assert len(scheduler.transport.commands("^squeue --me")) == 6  # four without an answer, two that found nothing
     assert len(scheduler.submitted) == 2
@@ -433,14 +435,13 @@ def test_a_submit_whose_answer_was_lost_on_the_way_makes_exactly_one_job(journal
     class Broken(ScriptedTransport):
         cut = True
 
-        async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> Any:
-            cut, self.cut = self.cut and "# submit" in stdin, self.cut and "# submit" not in stdin
-            if cut and not happened:
-                raise OutcomeUnknown("the connection was lost")
-            answer = await super().run(command, stdin=stdin, timeout_s=timeout_s)
-            if cut:
-                raise OutcomeUnknown("the connection was lost")
-            return answer
+        async def run_batch(self, commands: Sequence[Command], **options: Any) -> BatchResult:
+            submits = any(command.action == "submit" for command in commands)
+            cut, self.cut = self.cut and submits, self.cut and not submits
+            result = BatchResult([]) if cut and not happened else await super().run_batch(commands, **options)
+            if not cut:
+                return result
+            return BatchResult([BatchAnswer(None) for _ in commands], lost="the connection was lost")
 
     scheduler = Slurm(transport=Broken())
     story = play(scheduler, journal, tasks(3))
@@ -464,7 +465,7 @@ def test_a_machine_that_cannot_be_reached_is_tried_again_with_growing_pauses_and
 
 def test_a_machine_that_was_never_reached_is_given_up_in_the_end(journal: Journal) -> None:
     class Away(ScriptedTransport):
-        async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> Any:
+        async def run_batch(self, commands: Sequence[Command], **options: Any) -> BatchResult:
             raise ConnectError("no route to host")
 
     with pytest.raises(ConnectError, match="no route to host"):
@@ -474,10 +475,10 @@ def test_a_machine_that_was_never_reached_is_given_up_in_the_end(journal: Journa
 
 def test_a_workspace_that_cannot_be_made_is_told_with_the_target_s_words(journal: Journal) -> None:
     class Full(ScriptedTransport):
-        def _step(self, command: str) -> Any:
+        def _step(self, command: Command) -> Any:
             return (
                 said("", "mkdir: cannot create directory: Disk quota exceeded\n", 73)
-                if command.startswith("# prepare")
+                if command.action == "prepare"
                 else super()._step(command)
             )
 
@@ -492,11 +493,11 @@ def test_a_job_whose_directory_cannot_be_written_waits_until_there_is_room_and_s
     class Full(ScriptedTransport):
         tries = 0
 
-        def _receipt(self, command: str, key: tuple[str, str], *, may_submit: bool) -> Any:
-            if "/0001-" in key[0] and self.tries < 20:
+        def _receipt(self, command: Command) -> CompletedCommand:
+            if "/0001-" in str(command.jobs[0].directory) and self.tries < 20:
                 self.tries += 1
                 return said("", "sh: cannot create script: No space left on device\n", 73)
-            return super()._receipt(command, key, may_submit=may_submit)
+            return super()._receipt(command)
 
     seen: list[str] = []
 
@@ -519,7 +520,7 @@ def test_a_job_whose_directory_cannot_be_written_waits_until_there_is_room_and_s
 def test_noise_around_the_rows_of_all_jobs_is_not_worth_a_word(journal: Journal) -> None:
     scheduler = Slurm()
     squeue = scheduler.squeue
-    scheduler.transport.rules.insert(
+    scheduler.transport.handler.insert(
         0, ("^squeue --noheader", lambda command: f"*** maintenance ***\n{squeue(command)}")
     )
     story = play(scheduler, journal, tasks(3))
@@ -535,7 +536,7 @@ def test_an_answer_of_unreadable_lines_alone_is_no_answer(journal: Journal) -> N
         asked.append(command)
         return "1 : COMPLETED : 0\n" if len(asked) < 20 else squeue(command)
 
-    scheduler.transport.rules.insert(0, ("^squeue --noheader", odd_for_long))
+    scheduler.transport.handler.insert(0, ("^squeue --noheader", odd_for_long))
     story = play(scheduler, journal, tasks(1))
     assert ends(story.jobs) == [DONE]
     assert story.said("unreadable_line") == ["a line of the monitor's answer fits no pattern: '1 : COMPLETED : 0'"]
@@ -562,7 +563,7 @@ def test_a_job_forgotten_before_its_first_look_ends_though_the_scheduler_always_
         scheduler.squeue(command)
         return said_around
 
-    scheduler.transport.rules.insert(0, ("^squeue --noheader", forgetful))
+    scheduler.transport.handler.insert(0, ("^squeue --noheader", forgetful))
     story = play(scheduler, journal, tasks(1))
     assert [job.state for job in story.jobs] == [end]
 
@@ -588,7 +589,7 @@ def test_garbage_around_the_monitor_s_rows_disturbs_no_job_and_is_told_once_if_a
         told.append(command)
         return f"*** maintenance on Sunday ***\n%s\x00\n{''.join(rows)}|||\n"
 
-    scheduler.transport.rules.insert(0, ("^squeue --noheader", noisy))
+    scheduler.transport.handler.insert(0, ("^squeue --noheader", noisy))
     story = play(scheduler, journal, tasks(3))
     assert ends(story.jobs) == [DONE] * 3
     assert (
@@ -659,7 +660,7 @@ def test_accounting_that_is_switched_off_is_not_asked_again(journal: Journal) ->
 def test_accounting_that_is_down_for_a_moment_is_asked_again(journal: Journal) -> None:
     scheduler = Slurm(path=["RUNNING|0|None", None], leaves={1: "exit_code 0"})
     answers = [said("", "Sending PersistInit msg: Connection refused\n", 1)]
-    scheduler.transport.rules.insert(
+    scheduler.transport.handler.insert(
         0, ("^sacct", lambda command: answers.pop() if answers else "100|TIMEOUT|0:0|3|00:01|\n")
     )
     story = play(scheduler, journal, tasks())
@@ -824,13 +825,13 @@ def test_a_job_that_outlives_its_kill_is_told_now_and_then_with_the_reason(
 
 def test_a_look_without_a_good_answer_says_what_it_was_answered(journal: Journal) -> None:
     scheduler = Slurm(refusals={1: [took_effect(said("", "odd\n", 1))]})
-    listing, looks = dict(scheduler.transport.rules)["^squeue --me"], []
+    listing, looks = dict(scheduler.transport.handler)["^squeue --me"], []
 
     def away(command: str) -> Any:
         looks.append(command)
         return listing(command) if len(looks) > 30 else said("", "the list is not to be had\n", 3)
 
-    scheduler.transport.rules.insert(0, ("^squeue --me", away))
+    scheduler.transport.handler.insert(0, ("^squeue --me", away))
     story = play(scheduler, journal, tasks())
     assert ends(story.jobs) == [DONE]
     assert len(story.said("find_failed")) == 2
@@ -846,7 +847,7 @@ def test_a_refused_kill_is_told_and_repeated_some_seconds_later(journal: Journal
 
     scheduler = Slurm(path=ENDLESS, kills=[said("", "scancel: error: Unable to contact slurm controller\n", 1)] * 2)
     scancel = scheduler.scancel
-    scheduler.transport.rules.insert(
+    scheduler.transport.handler.insert(
         0, ("^scancel", lambda command: (times.append(scheduler.clock.now()), scancel(command))[1])
     )
     story = play(scheduler, journal, tasks(), None, kill)
@@ -981,19 +982,15 @@ def test_a_hostile_task_name_reaches_the_scheduler_as_it_is_and_disturbs_nothing
     scripts: list[str] = []
 
     class Listening(ScriptedTransport):
-        async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> Any:
-            scripts.append(stdin)
-            return await super().run(command, stdin=stdin, timeout_s=timeout_s)
+        async def run_batch(self, commands: Sequence[Command], **options: Any) -> BatchResult:
+            scripts.extend(command.text for command in commands)
+            return await super().run_batch(commands, **options)
 
     story = play(Slurm(transport=Listening()), journal, [*tasks(1, name=name), *tasks(1)])
     assert ends(story.jobs) == [DONE] * 2
     assert journal.jobs()[0].task.name == name
     step = next(script for script in scripts if "#SBATCH" in script)
-    (quoted,) = [
-        line
-        for line in shlex.split(step.split("( eval ")[1].split(" ) </dev/null")[0])[0].splitlines()
-        if "--job-name" in line
-    ]
+    (quoted,) = [line for line in step.splitlines() if "--job-name" in line and line.startswith("#SBATCH")]
     escaped = name.replace("\\", "\\\\")  # directives.quote: doubled
     assert shlex.split(quoted.removeprefix("#SBATCH ")) == [f"--job-name={escaped}"]
 
@@ -1086,7 +1083,7 @@ def test_an_array_that_lost_its_first_element_is_in_the_journal_as_it_is_before_
                 written.append((job.index, job.array.token[-4:], job.array.index, job.array.size))
         return said("", "sbatch: error: invalid partition specified: nosuch", 1)
 
-    transport.rules.insert(0, (r"^sbatch (?!--version)", refuse))
+    transport.handler.insert(0, (r"^sbatch (?!--version)", refuse))
     story = play(
         scheduler, journal, tasks(3, inputs=[{"content": "x", "to": "x"}]), backend=slurm(limits={"arrays": True})
     )

@@ -98,7 +98,7 @@ def second_try(scheduler: Slurm, journal: Journal, link: str, find: Any = None) 
     """The first try was answered by nothing, and the second has the id 100; then *link* is in the directory."""
     scheduler.refusals = {1: [BUSY, lambda *about: accepted(scheduler, link, *about[1:])]}
     if find is not None:
-        scheduler.transport.rules.insert(0, ("^squeue --me", find))
+        scheduler.transport.handler.insert(0, ("^squeue --me", find))
     return play(scheduler, journal, tasks())
 
 

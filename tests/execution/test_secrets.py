@@ -118,13 +118,13 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def test_a_secret_is_seen_nowhere(place: Place, source: str, name: str) -> None:
     vault = place.folder / "vault"
     sources = {"env": "MY_SECRET", "file": str(vault), "command": f"cat {vault}"}
-    client = place.site({name: {"env": None, "optional": False, source: sources[source]}})
+    site = place.site({name: {"env": None, "optional": False, source: sources[source]}})
     if source == "env":
         place.environ["MY_SECRET"] = SECRET
     place.server.auth = (basic(USER, SECRET) if name == "password" else f"Bearer {SECRET}",)
     place.server.ends = lambda task: failed(3)
     with Watch(with_environment=source != "env") as watch:
-        done = place.adapter("run", "--on", client, "--image", "alpine", "--name", "t", "--", "sh", "-c", "exit 3")
+        done = place.adapter("run", "--on", site, "--image", "alpine", "--name", "t", "--", "sh", "-c", "exit 3")
         run = done.stderr.split("adapter: ")[1].split(".1 ")[0]
         log = place.adapter("logs", f"{run}.1")
     assert watch.curls, "no curl was seen while it ran: nothing is proved"
@@ -132,10 +132,10 @@ def test_a_secret_is_seen_nowhere(place: Place, source: str, name: str) -> None:
     assert done.returncode == 3, done.stderr
     assert log.stdout == "out 1\n"
     shown = [
-        place.adapter("render", "--on", client, "--image", "alpine", "--", "true"),
+        place.adapter("render", "--on", site, "--image", "alpine", "--", "true"),
         place.adapter("status", run, "--json"),
-        place.adapter("backends", "explain", client),
-        place.adapter("backends", "show", client),
+        place.adapter("backends", "explain", site),
+        place.adapter("backends", "show", site),
         place.adapter("kill", run),
     ]
     assert [each.returncode for each in shown] == [0] * len(shown), [each.stderr for each in shown]
@@ -143,10 +143,10 @@ def test_a_secret_is_seen_nowhere(place: Place, source: str, name: str) -> None:
 
 
 def test_what_a_server_says_of_a_secret_is_blotted_out(place: Place) -> None:
-    client = place.site({"password": {"env": None, "file": str(place.folder / "vault")}})
+    site = place.site({"password": {"env": None, "file": str(place.folder / "vault")}})
     place.server.lists = [Answer(418, f'{{"error": "{USER}:{SECRET} is not welcome today"}}')]
     place.server.gets = [Answer(400, f'{{"error": "and {SECRET} still is not"}}')]
-    done = place.adapter("run", "--on", client, "--image", "alpine", "--", "true")
+    done = place.adapter("run", "--on", site, "--image", "alpine", "--", "true")
     assert done.returncode == 0, done.stderr
     assert "HTTP status 418 of a list" in done.stderr
     assert f"{USER}:[secret] is not welcome today" in done.stderr
@@ -167,24 +167,24 @@ def test_what_a_server_says_of_a_secret_is_blotted_out(place: Place) -> None:
 def test_a_secret_that_cannot_be_had_is_told_before_anything_is_sent(
     place: Place, source: dict[str, object], words: str
 ) -> None:
-    client = place.site({"password": {"env": None, "optional": False, **source}})
+    site = place.site({"password": {"env": None, "optional": False, **source}})
     place.environ["EMPTY"] = ""
-    done = place.adapter("run", "--on", client, "--image", "alpine", "--", "true")
+    done = place.adapter("run", "--on", site, "--image", "alpine", "--", "true")
     assert done.returncode == 2
-    assert f"secret password of backend client: {words}" in done.stderr
+    assert f"secret password of backend site: {words}" in done.stderr
     assert place.server.requests == []
 
 
 def test_a_command_that_fails_shows_nothing_of_itself(place: Place) -> None:
-    client = place.site({"password": {"env": None, "optional": False, "command": f"printf %s {SECRET!r}; exit 1"}})
+    site = place.site({"password": {"env": None, "optional": False, "command": f"printf %s {SECRET!r}; exit 1"}})
     with pytest.raises(ConfigError) as caught:
-        read_secrets(load_backend(client, environ=place.environ).backend)
-    assert str(caught.value) == "secret password of backend client: its command ended with exit code 1"
+        read_secrets(load_backend(site, environ=place.environ).backend)
+    assert str(caught.value) == "secret password of backend site: its command ended with exit code 1"
 
 
 def test_only_the_first_line_is_the_secret_and_an_optional_one_may_be_missing(place: Place) -> None:
-    client = place.site({"password": {"env": None, "file": str(place.folder / "vault")}})
-    found = read_secrets(load_backend(client, environ=place.environ).backend)
+    site = place.site({"password": {"env": None, "file": str(place.folder / "vault")}})
+    found = read_secrets(load_backend(site, environ=place.environ).backend)
     assert found == {"token": "", "password": SECRET}
 
 

@@ -31,7 +31,7 @@ def test_a_job_that_left_its_exit_file_ends_though_the_scheduler_only_says_odd_w
         scheduler.squeue(command)
         return HISTORY_OFF
 
-    scheduler.transport.rules.insert(0, ("^squeue --noheader", odd))
+    scheduler.transport.handler.insert(0, ("^squeue --noheader", odd))
     story = play(scheduler, journal, tasks(1))
     assert [(job.state, job.exit_code) for job in story.jobs] == [(State.FAILED, 3)]
 
@@ -43,7 +43,7 @@ def test_words_that_stood_beside_good_rows_before_are_noise_when_there_are_none(
         shown = scheduler.squeue(command)
         return said(shown if isinstance(shown, str) else "", "squeue: a newer version is there\n", 0)
 
-    scheduler.transport.rules.insert(0, ("^squeue --noheader", chatty))
+    scheduler.transport.handler.insert(0, ("^squeue --noheader", chatty))
     story = play(scheduler, journal, tasks(1))
     assert [job.state for job in story.jobs] == [State.LOST]
 
@@ -65,13 +65,13 @@ def test_a_look_that_nobody_can_read_is_no_reason_to_hand_a_job_over_again(
         return said("", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n", 1)
 
     scheduler = Slurm(refusals={1: [made_after_all]})
-    listing, looks = dict(scheduler.transport.rules)["^squeue --me"], []
+    listing, looks = dict(scheduler.transport.handler)["^squeue --me"], []
 
     def odd_at_first(command: str) -> object:
         looks.append(command)
         return look if len(looks) < 5 else listing(command)  # type: ignore[operator]
 
-    scheduler.transport.rules.insert(0, ("^squeue --me", odd_at_first))
+    scheduler.transport.handler.insert(0, ("^squeue --me", odd_at_first))
     story = play(scheduler, journal, tasks(1))
     assert [job.state for job in story.jobs] == [State.SUCCEEDED]
     assert len(scheduler.submitted) == 1
@@ -79,7 +79,7 @@ def test_a_look_that_nobody_can_read_is_no_reason_to_hand_a_job_over_again(
 
 def chatty(scheduler: Slurm, before: str, after: str, *, on: tuple[str, ...]) -> None:
     """Let the commands that begin so say more than their answer; ``@`` is another number each time."""
-    answers, count = list(scheduler.transport.rules), itertools.count(11)
+    answers, count = list(scheduler.transport.handler), itertools.count(11)
     for start in on:
         answer: Any = next(found for pattern, found in answers if re.search(pattern, start))
 
@@ -90,7 +90,7 @@ def chatty(scheduler: Slurm, before: str, after: str, *, on: tuple[str, ...]) ->
             stdout, stderr = before.replace("@", number) + own.stdout, own.stderr + after.replace("@", number)
             return said(stdout, stderr, own.exit_code)
 
-        scheduler.transport.rules.insert(0, (f"^{start}", say))
+        scheduler.transport.handler.insert(0, (f"^{start}", say))
 
 
 EVERYWHERE = ("sbatch --version", "squeue --me", "squeue --noheader")
@@ -140,7 +140,7 @@ def test_a_row_that_nobody_can_read_is_not_the_absence_of_its_job_beside_good_ro
         assert isinstance(rows, str)
         return "".join(f"{spoil(row) if row.startswith('101|') else row}\n" for row in rows.splitlines())
 
-    scheduler.transport.rules.insert(0, ("^squeue --noheader", spoilt))
+    scheduler.transport.handler.insert(0, ("^squeue --noheader", spoilt))
     story = play(scheduler, journal, tasks(2))
     assert [job.state for job in story.jobs] == [State.SUCCEEDED] * 2
     assert len(story.said("unreadable_line")) == 2  # running, and completed

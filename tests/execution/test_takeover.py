@@ -85,7 +85,7 @@ def test_a_job_with_a_receipt_is_never_handed_over_again(journal: Journal) -> No
     scheduler = Slurm()
     directory = job().directory
     assert directory
-    scheduler.transport._receipts[directory, "submit.1"] = said(scheduler.make(directory, "r1", 1))
+    scheduler.transport._receipts[directory, 1] = said(scheduler.make(directory, "r1", 1))
     (after,) = go_on(scheduler, journal)
     assert (after.state, after.job_id) == (State.SUCCEEDED, "100")
     assert scheduler.submitted == []
@@ -96,9 +96,7 @@ def test_a_job_with_a_receipt_of_a_refusal_fails_with_its_words(journal: Journal
     scheduler = Slurm()
     directory = job().directory
     assert directory
-    scheduler.transport._receipts[directory, "submit.1"] = said(
-        "", "sbatch: error: invalid partition specified: x\n", 1
-    )
+    scheduler.transport._receipts[directory, 1] = said("", "sbatch: error: invalid partition specified: x\n", 1)
     (after,) = go_on(scheduler, journal)
     assert (after.state, after.reason) == (State.FAILED, Reason.SUBMIT_REFUSED)
     assert scheduler.submitted == []
@@ -116,9 +114,8 @@ def test_a_submit_that_died_between_the_scheduler_s_yes_and_the_receipt_makes_ex
     if made:
         scheduler.make(directory, "r1", 1)
     receipt = scheduler.transport._receipt
-    dead = (directory, "submit.1")
-    scheduler.transport._receipt = lambda command, key, may_submit: (  # type: ignore[method-assign, assignment]
-        said(code=code) if key == dead else receipt(command, key, may_submit=may_submit)
+    scheduler.transport._receipt = lambda command: (  # type: ignore[method-assign]
+        said(code=code) if command.jobs[0].submit_try == 1 else receipt(command)
     )
     (after,) = go_on(scheduler, journal)
     assert after.state is State.SUCCEEDED
@@ -186,7 +183,7 @@ def test_a_run_that_another_live_process_drives_is_only_watched(
 
     asyncio.run(story())
     assert seen == [State.QUEUED, State.RUNNING, State.SUCCEEDED]
-    assert scheduler.transport.runs == []
+    assert scheduler.transport.batches == []
 
 
 def test_a_run_is_taken_over_once_the_process_that_drove_it_is_dead(
@@ -202,7 +199,7 @@ def test_a_run_is_taken_over_once_the_process_that_drove_it_is_dead(
             assert not executor.adopt("r1")
             for _ in range(50):
                 await asyncio.sleep(0)
-            assert scheduler.transport.runs == []
+            assert scheduler.transport.batches == []
             other.kill()
             other.wait()
             return await executor.wait("r1")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adapter.core.batch import commands_in
+from adapter.core.batch import BatchAnswer, BatchResult, Command
 from adapter.core.state import State
-from adapter.errors import CompletedCommand, ConnectError
+from adapter.errors import ConnectError
 from adapter.execution.journal import Journal
 from adapter.execution.scheduler_client import SchedulerClient
 from adapter.transports.local import LocalTransport
@@ -28,9 +29,9 @@ class Watched(ScriptedTransport):
     def answers(self, scheduler: Slurm, heard: Callable[[int], str | Exception]) -> None:
         self.scheduler, self.heard, self.watches = scheduler, heard, 0
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        if commands_in(stdin) or "squeue-events" not in stdin:
-            return await super().run(command, stdin=stdin, timeout_s=timeout_s)
+    async def run_batch(self, commands: Sequence[Command], **options: Any) -> BatchResult:
+        if commands[0].action != "watch":
+            return await super().run_batch(commands, **options)
         self.watches += 1
         answer = self.heard(self.watches)
         if isinstance(answer, Exception):
@@ -39,7 +40,7 @@ class Watched(ScriptedTransport):
             await asyncio.sleep(0)
         if self.watches > 1:
             await asyncio.Event().wait()  # nothing more happens
-        return said(answer)
+        return BatchResult([BatchAnswer(said(answer))])
 
 
 def story(journal: Journal, heard: Callable[[int], str | Exception] | None) -> tuple[Story, Watched]:
@@ -53,7 +54,7 @@ def story(journal: Journal, heard: Callable[[int], str | Exception] | None) -> t
             transport.exit_files.update((job["directory"], "exit_code 0\n") for job in scheduler.jobs.values())
         return "".join(f"{job_id}|{state}|0|None|\n" for job_id in scheduler.jobs)
 
-    transport.rules.insert(0, ("^squeue --noheader", squeue))
+    transport.handler.insert(0, ("^squeue --noheader", squeue))
     backend = slurm(**(WATCHED if heard else {**WATCHED, "watch": None}))
     return play(scheduler, journal, tasks(1), backend=backend), transport
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from adapter.core import bounds
 from adapter.core.answers import classify
+from adapter.core.batch import BatchAnswer, BatchResult, Command
 from adapter.core.state import State
 from adapter.core.task import task_from
-from adapter.errors import AdapterError, CompletedCommand, OutcomeUnknown
+from adapter.errors import AdapterError, CompletedCommand
 from adapter.execution.executor import Executor
 from adapter.execution.journal import Journal
 from adapter.transports.scripted import ScriptedTransport
@@ -57,15 +59,15 @@ class Scheduler(ScriptedTransport):
     token: str = ""
     taken: int = 0
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+    async def run_batch(self, commands: Sequence[Command], **options: Any) -> BatchResult:
         before = self.taken
-        answer = await super().run(command, stdin=stdin, timeout_s=timeout_s)
+        result = await super().run_batch(commands, **options)
         if self.loses_an_answer and self.taken > before == 0:
-            raise OutcomeUnknown("the connection was lost")
-        return answer
+            return BatchResult([BatchAnswer(None) for _ in commands], lost="the connection was lost")
+        return result
 
-    def _answer(self, command: str) -> CompletedCommand:
-        if "/script" in command:
+    def _answer(self, command: Command) -> CompletedCommand:
+        if command.action == "submit":
             self.taken += 1
             return self.submit
         return self.find(self.token) if self.find else CompletedCommand(command="", exit_code=1, stdout="", stderr="?")

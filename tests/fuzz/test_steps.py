@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapter.core import bounds
-from adapter.core.batch import answered, commands_in, unframe
+from adapter.core.batch import Command, read_batch
 from adapter.core.clean import read_found, read_store
 from adapter.core.exit_file import parse_exit_file
 from adapter.core.job import Job
@@ -69,7 +69,8 @@ def a_probe(text: str) -> None:
 
 
 def a_frame(text: str) -> None:
-    for answer in unframe(["a", "b"], "NONCE", text, text):
+    result = read_batch(["a", "b"], "NONCE", text, text)
+    for answer in result.completed if result else ():
         assert answer is None or 0 <= answer.exit_code <= 999
         if answer:
             (answer.stdout + answer.stderr + answer.words).encode()
@@ -91,10 +92,8 @@ def a_check(text: str) -> None:
 class Said(ScriptedTransport):
     """A machine that says the same to all that it is asked."""
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        same = CompletedCommand(command=command, exit_code=0, stdout=str(self.rules[0][1]), stderr="")
-        stdout, stderr = answered(stdin, [same] * len(commands_in(stdin)))
-        return CompletedCommand(command=command, exit_code=0, stdout=stdout, stderr=stderr)
+    def _step(self, command: Command) -> CompletedCommand:
+        return self._answer(command)
 
 
 def a_preparation(text: str) -> None:

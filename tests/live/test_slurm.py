@@ -251,7 +251,7 @@ def test_where_the_exit_log_is_on_the_end_of_a_job_is_told_without_asking_the_sc
             run = await executor.submit([task("watched", "sleep 3; exit 3")])
             await executor.handed_over(run)
             while not told:
-                told |= (await executor.site.watch()).job_ids
+                told |= (await executor.client.watch()).job_ids
             return (await executor.wait(run))[0], told
 
     job, told = asyncio.run(listen())
@@ -406,7 +406,7 @@ def test_a_site_that_names_its_clusters_asks_and_kills_where_the_job_is(tmp_path
             async for jobs in executor.watch(run):
                 if jobs[0].state.is_final and jobs[1].state is State.RUNNING:
                     break
-            found = await executor.site.find([job.but(job_id=None) for job in executor.jobs_of(run)])
+            found = await executor.client.find([job.but(job_id=None) for job in executor.jobs_of(run)])
             executor.kill(run, 2)
             return await executor.wait(run), found
 

@@ -111,7 +111,7 @@ def test_the_engine_tells_by_itself_that_something_happened(swarm: Engine) -> No
     async def listen(executor: Executor, run: str) -> None:
         async with asyncio.timeout(60):
             while not told:
-                told.extend((await executor.site.watch()).job_ids)
+                told.extend((await executor.client.watch()).job_ids)
         executor.kill(run)
 
     (job,) = swarm.run(sh("sleep 60"), act=listen)

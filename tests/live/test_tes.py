@@ -183,7 +183,7 @@ def test_many_tasks_are_polled_by_one_listing(folder: Path, proxy: Proxy) -> Non
     async def story() -> list[Job]:
         nonlocal polls
         async with on_funnel(folder, proxy.url, limits=GENTLE) as executor:
-            site, asked = executor.site, executor.site.poll
+            site, asked = executor.client, executor.client.poll
 
             async def counted(jobs: Any) -> Any:
                 nonlocal polls

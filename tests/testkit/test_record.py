@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.core.answers import Observation
-from adapter.core.batch import frame
+from adapter.core.batch import BatchResult, Command
 from adapter.core.job import Job
 from adapter.core.state import Reason, State
 from adapter.core.task import Step, Task
@@ -104,17 +104,26 @@ def test_a_killed_job_may_be_told_as_failed_and_not_as_a_success() -> None:
 # -- which command an answer belongs to
 
 
-def commands_of(*pairs: tuple[str, CompletedCommand]) -> list[Record]:
+SEVEN, EIGHT = known(), known("exit 0", job_id="8", index=2)
+
+
+def commands_of(*pairs: tuple[Command, CompletedCommand]) -> list[Record]:
     batch = Batch(began_at=100.0, ended_at=101.0, answers=pairs)
-    return Reader(toy(), "/ws", [known(), known("exit 0", job_id="8", index=2)]).records([batch])
+    return Reader(toy(), [SEVEN, EIGHT]).records([batch])
 
 
-def test_a_command_is_known_by_what_the_backend_would_have_asked() -> None:
+def about(action: str, *them: Known) -> Command:
+    return Command(f"toy-{action}", action, jobs=tuple(each.job for each in them))
+
+
+def test_what_each_command_was_for_decides_what_is_kept() -> None:
     records = commands_of(
-        ("toy-list 7 8", said("7|D|3|\n8|R||\n")),
-        ("toy-kill 8", said("", "no such job\n", 1)),
-        ("toy-list --version", said("toy 2.1\n")),
-        ("ls /somewhere", said("not ours\n")),
+        (about("monitor", SEVEN, EIGHT), said("7|D|3|\n8|R||\n")),
+        (about("kill", EIGHT), said("", "no such job\n", 1)),
+        (about("version"), said("toy 2.1\n")),
+        (Command("ls /somewhere"), said("not ours\n")),
+        (about("probe", SEVEN), said("@0\n")),
+        (about("monitor", known(index=9)), said("9|R||\n")),
     )
     assert [(record.action, record.asked) for record in records] == [
         ("version", ()), ("monitor", ("7", "8")), ("kill", ("8",)),
@@ -124,29 +133,28 @@ def test_a_command_is_known_by_what_the_backend_would_have_asked() -> None:
 
 
 def test_lines_about_other_people_s_jobs_are_left_out() -> None:
-    (record,) = commands_of(("toy-list 7", said("7|D|3|\n99|R||\n12|Q||\n")))
+    (record,) = commands_of((about("monitor", SEVEN), said("7|D|3|\n99|R||\n12|Q||\n")))
     assert record.completed.stdout == "7|D|3|\n"
     assert "2 lines about other jobs were left out here" in record.notes
 
 
 def test_like_answers_are_kept_once() -> None:
-    answer = ("toy-list 7", said("7|D|3|0:10\n"))
-    later = ("toy-list 7", said("7|D|3|0:25\n"))
+    answer = (about("monitor", SEVEN), said("7|D|3|0:10\n"))
+    later = (about("monitor", SEVEN), said("7|D|3|0:25\n"))
     assert len(commands_of(answer, later)) == 1
-    assert len(commands_of(answer, ("toy-list 7", said("", "try again later\n", 1)))) == 2
+    assert len(commands_of(answer, (about("monitor", SEVEN), said("", "try again later\n", 1)))) == 2
 
 
 def test_a_transport_that_records_hands_everything_on() -> None:
-    async def story() -> tuple[CompletedCommand, list[Batch]]:
+    async def story() -> tuple[BatchResult, list[Batch]]:
         async with LocalTransport() as inner:
             carrier = Recording(inner, lambda: 1.0)
-            script = frame(["echo one", "echo two >&2; exit 3"], "nonce")
-            done = await carrier.run("sh -s", stdin=script, timeout_s=10)
-            return done, carrier.batches
+            result = await carrier.run_batch([Command("echo one"), Command("echo two >&2; exit 3")], timeout_s=10)
+            return result, carrier.batches
 
-    done, (batch,) = asyncio.run(story())
-    assert done.exit_code == 0
-    assert [(command, answer.stdout, answer.stderr, answer.exit_code) for command, answer in batch.answers] == [
+    result, (batch,) = asyncio.run(story())
+    assert [each and each.exit_code for each in result.completed] == [0, 3]
+    assert [(command.text, answer.stdout, answer.stderr, answer.exit_code) for command, answer in batch.answers] == [
         ("echo one", "one\n", "", 0), ("echo two >&2; exit 3", "", "two\n", 3),
     ]  # fmt: skip
 
@@ -220,7 +228,7 @@ def test_a_live_run_is_recorded_and_replays(tmp_path: Path) -> None:
             await conformance.run(e, folder=files, only=["exit 3", "kill running"], quick=True)
             them = await learn(e)
             await conformance.clean(e)
-            return Reader(e.backend, e.client.workspace, them).records(carrier.batches)
+            return Reader(e.backend, them).records(carrier.batches)
 
     records = asyncio.run(story())
     assert {record.action for record in records} >= {"submit", "monitor", "kill"}

@@ -5,51 +5,53 @@ from pathlib import Path
 
 import pytest
 
-from adapter.core.batch import frame, unframe
+from adapter.core.batch import Command
 from adapter.core.job import Job
 from adapter.core.receipt import probe_step, read_probe, read_receipt, receipt_step, submit_step
 from adapter.core.render import RenderedJob
 from adapter.core.task import task_from
 from adapter.errors import CompletedCommand, ConnectError
 from adapter.transports.base import Download, Transport, Upload
-from adapter.transports.dry_run import DryRunTransport
 from adapter.transports.scripted import ScriptedTransport
 
-NONCE = "n-1"
 JOB = Job(run="r1", index=1, task=task_from({"command": "true"}), directory="/ws/r1/0001-a b", job_id="7")
 
 
-def steps(transport: Transport, *commands: str) -> list[CompletedCommand | None]:
-    async def story() -> CompletedCommand:
+def steps(transport: Transport, *commands: Command | str) -> list[CompletedCommand | None]:
+    async def story() -> list[CompletedCommand | None]:
         async with transport:
-            return await transport.run("sh -s", stdin=frame(commands, NONCE), timeout_s=1)
+            batch = [each if isinstance(each, Command) else Command(each) for each in commands]
+            return (await transport.run_batch(batch, timeout_s=1)).completed
 
-    completed = asyncio.run(story())
-    return unframe(commands, NONCE, completed.stdout, completed.stderr)
+    return asyncio.run(story())
 
 
-def answers(transport: Transport, *commands: str) -> list[tuple[int, str, str] | None]:
+def answers(transport: Transport, *commands: Command | str) -> list[tuple[int, str, str] | None]:
     return [each and (each.exit_code, each.stdout, each.stderr) for each in steps(transport, *commands)]
 
 
 SUBMIT = submit_step(JOB, RenderedJob(script="echo hi\n", submit="toy-submit 'a b'"), "END")
 
 
-@pytest.mark.parametrize("kind", [DryRunTransport, ScriptedTransport])
-def test_a_stand_in_is_a_transport(kind: type) -> None:
-    assert isinstance(kind(), Transport)
+def test_a_function_answers_commands_as_objects() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def handler(command: Command) -> str | None:
+        seen.append((command.action, str(command)))
+        return "7" if command.action == "submit" else None
+
+    transport = ScriptedTransport(handler)
+    first, second = steps(transport, SUBMIT, "anything")
+    assert first
+    assert second
+    assert read_receipt(first)[1].stdout == "7"
+    assert (second.exit_code, second.stdout, second.command) == (0, "", "anything")
+    assert seen == [("submit", "toy-submit 'a b'"), ("", "anything")]
 
 
-def test_a_dry_run_executes_nothing_and_keeps_the_commands(tmp_path: Path) -> None:
-    transport = DryRunTransport()
-    assert answers(transport, f"touch {tmp_path}/oops", SUBMIT) == [(0, "", ""), (0, "", "")]
-    assert transport.commands == [f"touch {tmp_path}/oops", "toy-submit 'a b'"]
-    assert asyncio.run(transport.run(f"touch {tmp_path}/oops", timeout_s=1)).exit_code == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_dry_run_keeps_what_would_travel(tmp_path: Path) -> None:
-    transport = DryRunTransport()
+def test_a_stand_in_executes_nothing_and_keeps_what_would_travel(tmp_path: Path) -> None:
+    transport = ScriptedTransport()
+    assert answers(transport, f"touch {tmp_path}/oops") == [(0, "", "")]
     upload = Upload(target=f"{tmp_path}/x", content=b"x")
     download = Download(folder="/f", pattern="*", to=f"{tmp_path}/y")
 
@@ -57,7 +59,7 @@ def test_a_dry_run_keeps_what_would_travel(tmp_path: Path) -> None:
         await transport.put([upload])
         return await transport.get([download])
 
-    assert asyncio.run(story()) == [[]]
+    assert asyncio.run(story()) == [[f"{tmp_path}/y/*"]]
     assert (transport.uploads, transport.downloads) == ([upload], [download])
     assert list(tmp_path.iterdir()) == []
 
@@ -71,17 +73,13 @@ def test_the_first_rule_whose_pattern_is_found_answers() -> None:
         (3, "o", "e"),
         (0, "", ""),
     ]
-    assert transport.runs == [["one two", "a two", "three", "nobody"]]
+    assert [[str(each) for each in batch] for batch in transport.batches] == [["one two", "a two", "three", "nobody"]]
     assert transport.commands("^t") == ["three"]
 
 
 def test_a_rule_may_be_an_error() -> None:
     with pytest.raises(ConnectError, match="no route"):
         answers(ScriptedTransport([("x", ConnectError("no route"))]), "x")
-
-
-def test_a_command_outside_a_frame_is_answered_too() -> None:
-    assert asyncio.run(ScriptedTransport([("x", "answer")]).run("x", timeout_s=1)).stdout == "answer"
 
 
 def test_a_scripted_machine_keeps_receipts_like_a_real_one() -> None:
