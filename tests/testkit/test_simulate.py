@@ -292,7 +292,7 @@ def test_dependencies_are_met_or_never_will_be(make: Callable[..., Fake]) -> Non
 
 def test_an_array_is_one_row_while_it_waits_and_has_an_id_for_each_element(make: Callable[..., Fake]) -> None:
     one = make()
-    one.said("sbatch -H --array=0-3,7%2 --wrap 'echo $SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID $SLURM_JOB_ID; sleep 1'")
+    one.said("sbatch -H --array=0-3,7%2 --wrap 'echo $SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID $SLURM_JOB_ID; sleep 2'")
     assert one.said("squeue -h -o '%i %T'") == "1_[0-3,7%2] PENDING"
     assert one.said("squeue -h -r -o %i").split() == ["1_0", "1_1", "1_2", "1_3", "1_7"]
     assert one.said("squeue -h -j 1_2 -o %i") == "1_2"
@@ -322,7 +322,7 @@ def test_a_directive_is_read_as_sbatch_reads_it(make: Callable[..., Fake]) -> No
 
 
 def test_jobs_pass_through_configuring_completing_and_suspended(make: Callable[..., Fake]) -> None:
-    one = make(CONFIGURE="0.7", COMPLETE="0.7")
+    one = make(CONFIGURE="1.2", COMPLETE="1.2")
     one.said("sbatch --wrap 'sleep 1; exit 2'")
     one.until("1|CONFIGURING|0|None")
     one.until("1|RUNNING|0|None")
@@ -372,7 +372,7 @@ def test_an_end_that_only_slurm_decides_on_can_be_ordered(order: str, row: str, 
 
 
 def test_a_requeued_job_keeps_its_id_and_runs_again(make: Callable[..., Fake]) -> None:
-    one = make()
+    one = make(REQUEUE="2")
     one.said("sbatch --wrap '[ $SLURM_RESTART_COUNT ] || sleep 60'")
     one.until("1|RUNNING|0|None")
     one.said("scontrol requeue 1")
@@ -527,14 +527,13 @@ def test_only_as_many_jobs_run_at_once_as_there_are_slots(make: Callable[..., Fa
 
 def test_a_job_waits_at_least_as_long_as_is_set_and_then_starts_although_nobody_asks(make: Callable[..., Fake]) -> None:
     one = make(START="1")
-    one.said("sbatch --wrap true")
-    assert one.states() == ["1|PENDING|0|None"]
-    time.sleep(0.5)
-    assert not one.ledger["started", "-"]
-    ends_at = time.monotonic() + 10
+    began = time.time()
+    one.said("sbatch --wrap 'date +%s.%N'")
+    ends_at = time.monotonic() + 20
     while not one.ledger["ended", "-"]:
         assert time.monotonic() < ends_at
         time.sleep(0.1)
+    assert float((one.folder / "slurm-1.out").read_text()) >= began + 1
 
 
 def test_many_processes_submit_at_once_and_each_job_runs_once(make: Callable[..., Fake]) -> None:
