@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from adapter.config.load import load_backend
     from adapter.config.tasks import load_tasks
     from adapter.core.backend import Backend
+    from adapter.core.event import Event
     from adapter.core.job import Job, Usage
     from adapter.core.state import Reason, State
     from adapter.core.task import After, Input, Output, Resources, Step, Task, Until
     from adapter.errors import AdapterError, CompletedCommand
     from adapter.execution.executor import Executor
-    from adapter.execution.job_table import Event
-    from adapter.execution.journal import Journal
+    from adapter.store.sqlite import SqliteStore
     from adapter.transports.base import Download, Transfer, Transport, Upload
     from adapter.transports.local import LocalTransport
     from adapter.transports.scripted import ScriptedTransport
@@ -35,7 +35,7 @@ _HOMES = {
     "Executor": "execution.executor",
     "Input": "core.task",
     "Job": "core.job",
-    "Journal": "execution.journal",
+    "SqliteStore": "execution.store",
     "LocalTransport": "transports.local",
     "Output": "core.task",
     "Reason": "core.state",
@@ -58,10 +58,35 @@ _HOMES = {
 }
 
 __all__ = [
-    "AdapterError", "After", "Backend", "CompletedCommand", "Download", "Event", "Executor", "Input",
-    "Job", "Journal", "LocalTransport", "Output", "Reason", "Resources", "ScriptedTransport", "Session", "State",
-    "Step", "Task", "Transfer", "Transport", "Until", "Upload", "Usage", "__version__", "connect", "load_backend",
-    "load_tasks", "run",
+    "AdapterError",
+    "After",
+    "Backend",
+    "CompletedCommand",
+    "Download",
+    "Event",
+    "Executor",
+    "Input",
+    "Job",
+    "LocalTransport",
+    "Output",
+    "Reason",
+    "Resources",
+    "ScriptedTransport",
+    "Session",
+    "SqliteStore",
+    "State",
+    "Step",
+    "Task",
+    "Transfer",
+    "Transport",
+    "Until",
+    "Upload",
+    "Usage",
+    "__version__",
+    "connect",
+    "load_backend",
+    "load_tasks",
+    "run",
 ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@
     ├── OutputError                 6    it ran and its answer cannot be read
     │   ├── JobIdNotFound
     │   └── AmbiguousJobId
-    ├── JournalError                7    the journal cannot be read or written
+    ├── StoreError                7    the store cannot be read or written
     └── JobError                   10    a job's own end, raised only where a caller asked for a result
         ├── JobFailed              10
         ├── JobKilled              11
@@ -213,8 +213,8 @@ class AmbiguousJobId(OutputError):
     """A submit command's answer holds two different job ids."""
 
 
-class JournalError(AdapterError):
-    """The journal cannot be read or written."""
+class StoreError(AdapterError):
+    """The store cannot be read or written."""
 
     exit_code = 7
 

@@ -4,7 +4,7 @@ A bare loop that only submits the same scripts is timed in the same run, on a si
 
     python -m benchmarks.scale 1000 slurm
 
-The loop starts one submit command for each job, one after the other, and looks at nothing. adapter writes the journal
+The loop starts one submit command for each job, one after the other, and looks at nothing. adapter writes the store
 before each submit, keeps the answers, watches the jobs until they have ended, and reads their exit codes.
 """
 
@@ -30,7 +30,7 @@ from adapter.core.render import placed, render_job
 from adapter.core.state import State
 from adapter.core.task import Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.testkit.simulator import find_simulator, make_folder, stop
 from adapter.transports.local import LocalTransport
 
@@ -94,8 +94,8 @@ def bare_loop(backend: Backend, fake: Fake, jobs: int, workspace: Path) -> float
 async def by_adapter(backend: Backend, fake: Fake, jobs: int, folder: Path) -> tuple[float, Counting]:
     """Return the seconds for a run of *jobs*, from the first word to the last exit code, and what was run."""
     transport = Counting(fake.environment)
-    journal = Journal.open(folder / "journal.sqlite")
-    async with Executor(backend, transport=transport, journal=journal) as executor:
+    store = SqliteStore.open(folder / "journal.sqlite")
+    async with Executor(backend, transport=transport, store=store) as executor:
         began = time.perf_counter()
         ended = await executor.wait(await executor.submit([TASK] * jobs))
         seconds = time.perf_counter() - began

@@ -22,7 +22,7 @@ from adapter.config.load import load_backend
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.task import Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.ssh import SshTransport
 from tests.live.ssh_site import as_user, ssh_site
 from tests.live.wire import Wire
@@ -88,9 +88,9 @@ async def no_op_jobs(client: SshSite, folder: Path, *, jobs: int, round_trip_s: 
     async with Wire(client.target_port, delay_s=round_trip_s / 2) as wire:
         connection = connection_through(wire, client, folder)
         transport = Counting(connection)
-        journal = Journal.open(folder / f"journal-{round_trip_s}.sqlite")
+        store = SqliteStore.open(folder / f"store-{round_trip_s}.sqlite")
         began = time.monotonic()
-        async with Executor(far_backend(connection, folder.name), transport=transport, journal=journal) as executor:
+        async with Executor(far_backend(connection, folder.name), transport=transport, store=store) as executor:
             run = await executor.submit([task] * jobs)
             ended = await executor.wait(run)
             seconds = time.monotonic() - began

@@ -285,7 +285,7 @@ _REASONS = {
     Reason.REQUEUED: "the scheduler put it back into its queue",
 }
 _STATES = {
-    State.WAITING: "in our journal, not yet handed to the scheduler",
+    State.WAITING: "in our store, not yet handed to the scheduler",
     State.QUEUED: "the scheduler has it",
     State.HELD: "the scheduler has it and will not start it until somebody lets it",
     State.RUNNING: "its commands run",

@@ -55,7 +55,7 @@ Exit codes:
     4  the machine could not be asked
     5  a command ran there and said no
     6  a command's answer cannot be read
-    7  the journal cannot be read or written, or has no such run
+    7  the store cannot be read or written, or has no such run
    10  a job failed, or its files are not here (a run of a single task: the task's own exit code)
    11  jobs were killed, and nothing else went wrong
    12  jobs are lost: nothing is known about their end, and nothing else went wrong

@@ -17,22 +17,22 @@ from adapter.cli.display import Display, StatusLine, display_for
 from adapter.cli.follow import follow, write_bytes
 from adapter.cli.interrupt import Interrupts
 from adapter.cli.report import exit_code_of, failure_lines, summary
-from adapter.cli.text import printable, run_data, to_json
-from adapter.core.state import Reason, State
+from adapter.cli.text import printable, run_with_jobs, to_json
+from adapter.core.state import State
 from adapter.core.units import format_seconds
 from adapter.core.waiting import reasons
 from adapter.errors import AdapterError, TransportError
-from adapter.execution.job_table import REQUEUED
 from adapter.execution.lease import is_alive
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Sequence
 
+    from adapter.core.event import Event
     from adapter.core.job import Job
     from adapter.execution.executor import Executor
-    from adapter.execution.job_table import Event
-    from adapter.execution.journal import Journal, RunRecord
+    from adapter.store.base import RunRecord
+    from adapter.store.sqlite import SqliteStore
     from adapter.transports.base import Transfer
 
 LOOK_S = 0.2
@@ -103,9 +103,7 @@ class Watch:
 
     def on_event(self, event: Event) -> None:
         """Show what is no mere change of a job's state: something waits, is down, or cannot be read."""
-        if event.what in set(State):
-            if event.job is not None and event.job.reason is Reason.REQUEUED:
-                self._say(f"{event.job.key}: {REQUEUED}")
+        if event.kind.is_state:
             return
         about = f"{event.job.key}: " if event.job else ""
         self._say(f"{about}{printable(event.text)}")
@@ -182,7 +180,7 @@ class Watch:
                         return Ending.DETACHED
                     if choice == "kill":
                         for run in runs:
-                            run.executor.kill(run.record.id)
+                            await run.executor.kill(run.record.id)
                     interrupt = asyncio.create_task(interrupts.next())
                 if until is not None and loop.time() >= until:
                     return Ending.TIMED_OUT
@@ -199,7 +197,7 @@ class Watch:
     async def _told(self, runs: Sequence[Watched], ending: Ending) -> int:
         jobs = [job for run in runs for job in run.jobs]
         if self._as_json:
-            data = [run_data(run.record, run.jobs) for run in runs]
+            data = [run_with_jobs(run.record, run.jobs) for run in runs]
             click.echo(to_json(data[0] if len(data) == 1 else data))
         if ending is Ending.TIMED_OUT:
             for run in runs:
@@ -221,35 +219,35 @@ class Watch:
 
 
 async def watch_runs(
-    journal: Journal, records: Sequence[RunRecord], watch: Watch, *, in_background: bool = False
+    store: SqliteStore, records: Sequence[RunRecord], watch: Watch, *, in_background: bool = False
 ) -> int:
-    """Go on with *records* from the journal, each on its own backend, and return the exit code."""
+    """Go on with *records* from the store, each on its own backend, and return the exit code."""
     runs = []
     async with Interrupts() as interrupts:
         async with AsyncExitStack() as stack:
             for record in records:
-                executor = open_executor(backend_of(record), journal, watch.on_event, watch.on_transfer)
+                executor = open_executor(backend_of(record), store, watch.on_event, watch.on_transfer)
                 runs.append(Watched(record, await stack.enter_async_context(executor)))
-                executor.adopt(record.id)
+                await executor.adopt(record.id)
             code = await watch.until_done(runs, interrupts)
         if watch.ending is Ending.DETACHED and not in_background:
             for run in runs:
-                tell_detached(journal, run.record.id, run.jobs)
+                tell_detached(store, run.record.id, run.jobs)
     return code
 
 
-async def drive_in_background(journal: Journal, records: Sequence[RunRecord], watch: Watch) -> int:
-    """Do what :func:`watch_runs` does, leave nobody behind, and note in the journal why it ended before the runs did.
+async def drive_in_background(store: SqliteStore, records: Sequence[RunRecord], watch: Watch) -> int:
+    """Do what :func:`watch_runs` does, leave nobody behind, and note in the store why it ended before the runs did.
 
     What ends a process in the background has to end the work: it would come back for ever.
     """
 
     def note(text: str) -> None:
-        journal.set_note([record.id for record in records], text)
+        store.set_note([record.id for record in records], text)
 
     note("")
     try:
-        code = await watch_runs(journal, records, watch, in_background=True)
+        code = await watch_runs(store, records, watch, in_background=True)
     except AdapterError as error:
         note(f"its background process stopped: {error}")
         raise
@@ -260,10 +258,10 @@ async def drive_in_background(journal: Journal, records: Sequence[RunRecord], wa
     return code
 
 
-def tell_detached(journal: Journal, run: str, jobs: Sequence[Job]) -> None:
+def tell_detached(store: SqliteStore, run: str, jobs: Sequence[Job]) -> None:
     """Say that *run* goes on without us, and leave a process behind if somebody has to hand over the rest."""
     waiting = sum(job.state is State.WAITING for job in jobs)
-    if waiting and journal.driver(run, time.time(), is_alive) is None:
+    if waiting and store.driver(run, time.time(), is_alive) is None:
         log = leave_driver(run)
         text = f"{waiting} of {len(jobs)} tasks wait for room; a background process hands them over"
         with suppress(OSError):

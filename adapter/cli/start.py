@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from adapter.cli.background import leave_driver
-from adapter.cli.context import open_executor, open_journal
+from adapter.cli.context import open_executor, open_store
 from adapter.cli.interrupt import Interrupts
 from adapter.cli.runner import Ending, Watch, Watched, tell_detached
-from adapter.cli.text import run_data, to_json
+from adapter.cli.text import run_with_jobs, to_json
 from adapter.core.state import State
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ async def start(
     backend: Backend, tasks: Sequence[Task], name: str, *, force: bool, detach: bool, as_json: bool, quiet: bool
 ) -> int:
     """Run *tasks* on *backend* and return the exit code; with *detach*, return once they are handed over."""
-    journal = open_journal()
+    store = open_store()
     watch = Watch(quiet=quiet, as_json=as_json)
     async with Interrupts() as interrupts:
-        async with open_executor(backend, journal, watch.on_event, watch.on_transfer) as executor:
+        async with open_executor(backend, store, watch.on_event, watch.on_transfer) as executor:
             run = await executor.submit(tasks, name=name, force=force)
-            record = journal.find_run(run)
+            record = store.find_run(run)
             if not detach:
                 if len(tasks) > 1 and not quiet:
                     click.echo(f"adapter: run {run}: {len(tasks)} tasks on {backend.name}", err=True)
@@ -40,9 +40,9 @@ async def start(
         jobs = executor.jobs_of(run)
         if not detach:
             if watch.ending is Ending.DETACHED:
-                tell_detached(journal, run, jobs)
+                tell_detached(store, run, jobs)
             return code
-    click.echo(to_json(run_data(record, jobs)) if as_json else run)
+    click.echo(to_json(run_with_jobs(record, jobs)) if as_json else run)
     _say_handed_over(run, jobs, quiet=quiet)
     return 0
 

@@ -1,4 +1,4 @@
-"""What a site and a user want everywhere: the configuration files, and where the journal is kept."""
+"""What a site and a user want everywhere: the configuration files, and where the store is kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INITIAL_TEXT = """\
 # file as it is seen from the folder of this one.
 # default_backend: local
 
-# Where the journal is kept. It must be a disk of this machine, not one that many machines share.
+# Where the store is kept. It must be a disk of this machine, not one that many machines share.
 # ~ and $NAME are replaced.
 # state_dir: ~/.local/state/adapter
 """
@@ -147,7 +147,7 @@ def _variable(match: re.Match[str], environ: Mapping[str, str]) -> str | None:
 
 
 def state_dir(environ: Mapping[str, str] | None = None, settings: Settings | None = None) -> Path:
-    """Return the folder for the journal: ``$ADAPTER_STATE``, else the configured one, else the platform's.
+    """Return the folder for the store: ``$ADAPTER_STATE``, else the configured one, else the platform's.
 
     *settings* ``None`` means: read the configuration.
     """

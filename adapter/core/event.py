@@ -63,3 +63,19 @@ class Event:
     index: int | None = None
     attempt: int | None = None
     job: Job | None = None
+
+
+REQUEUED = "the scheduler put it back into the queue after it had run; it begins anew"
+
+
+def state_event(job: Job, at: float) -> Event:
+    """Return the event that *job* has come to its state."""
+    return Event(
+        at=at,
+        kind=EventKind(job.state),
+        text=job.verdict,
+        run=job.run,
+        index=job.index,
+        attempt=job.attempt,
+        job=job,
+    )

@@ -47,7 +47,10 @@ class RunSummary:
 class Usage(Protocol):
     """What other processes use of a backend at the moment of a decision."""
 
-    others: Sequence[Job]
+    @property
+    def others(self) -> Sequence[Job]:
+        """The submitted jobs that others drive, or that nobody drives."""
+        ...
 
     def submits_between(self, since: float, until: float) -> int:
         """Return how many jobs all processes submitted after *since*, and not after *until*."""
@@ -63,15 +66,15 @@ class Store(Protocol):
 
     # -- runs
 
-    def add_run(self, run: RunRecord, jobs: Iterable[Job] = ()) -> list[Event]:
-        """Write down *run* with the first *jobs* of its tasks, and return the events."""
+    def add_run(self, run: RunRecord, jobs: Iterable[Job] = ()) -> None:
+        """Write down *run* with the first *jobs* of its tasks."""
         ...
 
-    def add_tasks(self, run: str, jobs: Iterable[Job]) -> list[Event]:
-        """Write down the first *jobs* of further tasks of an open run, and return the events.
+    def add_tasks(self, run: str, jobs: Iterable[Job]) -> bool:
+        """Write down the first *jobs* of further tasks of an open run; ``False`` if one of the numbers is taken.
 
         Raises:
-            StoreError: there is no such run, it is closed, or a task of that number is there already.
+            StoreError: there is no such run, or it is closed.
         """
         ...
 
@@ -93,6 +96,18 @@ class Store(Protocol):
         Raises:
             StoreError: there is none, or more than one id begins so.
         """
+        ...
+
+    def summary(self, run: str) -> RunSummary:
+        """Return the run with the id *run*.
+
+        Raises:
+            StoreError: there is none.
+        """
+        ...
+
+    def has_run(self, name: str) -> bool:
+        """Whether there is a run with the id or the name *name*."""
         ...
 
     def unfinished_runs(self) -> list[str]:
@@ -143,6 +158,13 @@ class Store(Protocol):
         """Write down the intent to submit: what is free is looked at, and taken, in one transaction.
 
         *decide* is given what others use; it returns the jobs to write down, and how many submits they are.
+        """
+        ...
+
+    def used_by_others(self, backend: str, owner: str) -> list[Job]:
+        """Return the jobs on *backend* that were submitted, have not ended, and that *owner* does not drive.
+
+        Also those of a process that died: its jobs go on without it.
         """
         ...
 

@@ -57,7 +57,8 @@ _STORE = """
         PRIMARY KEY (run, number)
     ) WITHOUT ROWID;
     INSERT INTO tasks SELECT run, number, name, json_extract(record, '$.task') FROM jobs
-        WHERE attempt = (SELECT MIN(attempt) FROM jobs AS other WHERE other.run = jobs.run AND other.number = jobs.number);
+        WHERE attempt =
+            (SELECT MIN(attempt) FROM jobs AS other WHERE other.run = jobs.run AND other.number = jobs.number);
     ALTER TABLE jobs ADD COLUMN is_last INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE jobs ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
     UPDATE jobs SET is_last = attempt =
@@ -86,9 +87,7 @@ def _share_documents(db: sqlite3.Connection) -> None:
         db.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (digest(text), text))
         db.execute("UPDATE runs SET document_hash = ?, document = '', lineage = '' WHERE id = ?", (digest(text), run))
     final = ", ".join(f"'{state}'" for state in State if state.is_final)
-    db.execute(
-        f"CREATE INDEX jobs_unfinished ON jobs(run) WHERE is_last AND (state NOT IN ({final}) OR NOT collected)"
-    )
+    db.execute(f"CREATE INDEX jobs_unfinished ON jobs(run) WHERE is_last AND (state NOT IN ({final}) OR NOT collected)")
 
 
 def document_text(document: object, lineage: object) -> str:

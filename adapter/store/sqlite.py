@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.bounds import storable
-from adapter.core.event import Event, EventKind
-from adapter.core.state import State
+from adapter.core.event import REQUEUED, Event, EventKind
+from adapter.core.state import Reason, State
 from adapter.core.task import task_document, task_from
 from adapter.errors import StoreError
 from adapter.store.base import RunRecord, RunSummary
@@ -107,7 +107,7 @@ class SqliteStore:
 
     # -- runs
 
-    def add_run(self, run: RunRecord, jobs: Iterable[Job] = ()) -> list[Event]:
+    def add_run(self, run: RunRecord, jobs: Iterable[Job] = ()) -> None:
         text = document_text(run.document, run.lineage)
         with self._transaction():
             self._db.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (digest(text), text))
@@ -116,9 +116,9 @@ class SqliteStore:
                 "VALUES (?, ?, ?, ?, '', '', ?, ?)",
                 (run.id, run.name, run.created_at, run.backend, digest(text), run.is_open),
             )
-            return self._add(list(jobs), run.created_at)
+            self._add(list(jobs), run.created_at)
 
-    def add_tasks(self, run: str, jobs: Iterable[Job]) -> list[Event]:
+    def add_tasks(self, run: str, jobs: Iterable[Job]) -> bool:
         added = list(jobs)
         with self._transaction():
             row = self._db.execute("SELECT is_open FROM runs WHERE id = ?", (run,)).fetchone()
@@ -126,18 +126,19 @@ class SqliteStore:
                 raise StoreError(f"there is no run {run!r} in {self.path}")
             if not row[0]:
                 raise StoreError(f"run {run} is closed; no task can be added to it")
-            return self._add(added, max((job.created_at or 0.0 for job in added), default=0.0))
+            (last,) = self._db.execute("SELECT COALESCE(MAX(number), 0) FROM tasks WHERE run = ?", (run,)).fetchone()
+            if any(job.index <= last for job in added):
+                return False
+            self._add(added, max((job.created_at or 0.0 for job in added), default=0.0))
+            return True
 
-    def _add(self, jobs: Sequence[Job], at: float) -> list[Event]:
-        try:
-            self._db.executemany(
-                "INSERT INTO tasks (run, number, name, document) VALUES (?, ?, ?, ?)",
-                [(job.run, job.index, job.task.name, json.dumps(task_document(job.task))) for job in jobs],
-            )
-        except sqlite3.IntegrityError as error:
-            raise StoreError(f"a task of that number is in run {jobs[0].run} already") from error
+    def _add(self, jobs: Sequence[Job], at: float) -> None:
+        self._db.executemany(
+            "INSERT INTO tasks (run, number, name, document) VALUES (?, ?, ?, ?)",
+            [(job.run, job.index, job.task.name, json.dumps(task_document(job.task))) for job in jobs],
+        )
         self._tasks.update({(job.run, job.index): job.task for job in jobs})
-        return self._write(jobs, at)
+        self._write(jobs, at)
 
     def close_run(self, run: str) -> None:
         with self._transaction():
@@ -147,17 +148,22 @@ class SqliteStore:
         return bool(self._rows("SELECT 1 FROM runs WHERE id = ? AND is_open", run))
 
     def summaries(self, *, most: int | None = None) -> list[RunSummary]:
-        runs = self._rows(
-            "SELECT id, name, created_at, backend, is_open FROM runs ORDER BY created_at DESC, id LIMIT ?",
-            -1 if most is None else most,
-        )
+        return self._summaries("ORDER BY created_at DESC, id LIMIT ?", -1 if most is None else most)
+
+    def summary(self, run: str) -> RunSummary:
+        for summary in self._summaries("WHERE id = ?", run):
+            return summary
+        raise StoreError(f"there is no run {run!r} in {self.path}")
+
+    def _summaries(self, which: str, *values: Any) -> list[RunSummary]:
+        runs = self._rows(f"SELECT id, name, created_at, backend, is_open FROM runs {which}", *values)
         counts: dict[str, dict[str, int]] = {row[0]: {} for row in runs}
         uncollected: dict[str, int] = dict.fromkeys(counts, 0)
-        for run in counts:
+        for run, its in counts.items():
             for state, count, left in self._rows(
                 "SELECT state, COUNT(*), SUM(NOT collected) FROM jobs WHERE run = ? AND is_last GROUP BY state", run
             ):
-                counts[run][state] = count
+                its[state] = count
                 uncollected[run] += left
         return [
             RunSummary(
@@ -183,6 +189,9 @@ class SqliteStore:
             id=run, name=name, created_at=created_at, backend=backend, is_open=bool(is_open),
             document=kept["document"], lineage=tuple(kept["lineage"]),
         )  # fmt: skip
+
+    def has_run(self, name: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM runs WHERE id = ? OR name = ? LIMIT 1", name, name))
 
     def unfinished_runs(self) -> list[str]:
         return [row[0] for row in self._rows(f"SELECT DISTINCT run FROM jobs WHERE {_UNFINISHED}")]
@@ -249,7 +258,11 @@ class SqliteStore:
         last = {job.key: job for job in jobs}
         if not last:
             return []
-        events = [self._add_event(at, EventKind(job.state), job.verdict, job) for job in self._with_new_state(jobs)]
+        events = []
+        for job in self._with_new_state(jobs):
+            events.append(self._add_event(at, EventKind(job.state), job.verdict, job))
+            if job.reason is Reason.REQUEUED:
+                events.append(self._add_event(at, EventKind.REQUEUED, REQUEUED, job))
         (change,) = self._db.execute("SELECT last FROM changes").fetchone()
         self._db.execute("UPDATE changes SET last = ?", (change + len(last),))
         self._db.executemany(
@@ -288,6 +301,11 @@ class SqliteStore:
                 changed.append(job)
             known[job.key] = (job.state, job.reason)
         return changed
+
+    def used_by_others(self, backend: str, owner: str) -> list[Job]:
+        return self._jobs(
+            "slot AND run IN (SELECT id FROM runs WHERE backend = ? AND (owner IS NULL OR owner != ?))", backend, owner
+        )
 
     def jobs(self, run: str | None = None) -> list[Job]:
         where, values = ("run = ? AND", (run,)) if run else ("", ())
@@ -364,9 +382,7 @@ class SqliteStore:
             (at, *key, kind, text),
         )
         run, index, attempt = key
-        return Event(
-            at=at, kind=kind, text=text, number=done.lastrowid, run=run, index=index, attempt=attempt, job=job
-        )
+        return Event(at=at, kind=kind, text=text, number=done.lastrowid, run=run, index=index, attempt=attempt, job=job)
 
     def events(self, run: str | None = None, *, after: int = 0, most: int | None = None) -> list[Event]:
         where, values = ("run = ? AND", (run,)) if run else ("", ())
@@ -375,8 +391,8 @@ class SqliteStore:
             *values, after, -1 if most is None else most,
         )  # fmt: skip
         return [
-            Event(number=row[0], at=row[1], run=row[2], index=row[3], attempt=row[4], kind=EventKind(row[5]), text=row[6])
-            for row in rows
+            Event(number=number, at=at, run=of, index=index, attempt=attempt, kind=EventKind(kind), text=text)
+            for number, at, of, index, attempt, kind, text in rows
         ]
 
 
@@ -388,10 +404,7 @@ class _Usage:
 
     @property
     def others(self) -> list[Job]:
-        return self._store._jobs(
-            "slot AND run IN (SELECT id FROM runs WHERE backend = ? AND (owner IS NULL OR owner != ?))",
-            self._backend, self._owner,
-        )  # fmt: skip
+        return self._store.used_by_others(self._backend, self._owner)
 
     def submits_between(self, since: float, until: float) -> int:
         rows = self._store._rows(

@@ -45,8 +45,8 @@ def submit_more_than_fits(adapter: Shell, first: str) -> str:
 
 def the_driver(run: str, adapter: Shell, until: Until) -> int:
     """Return the process that drives *run*, once it listens to signals."""
-    journal = adapter.folder.parent / "state" / "journal.sqlite"
-    assert journal.exists()
+    store = adapter.folder.parent / "state" / "journal.sqlite"
+    assert store.exists()
     until(lambda: processes_of(run))
     [pid] = processes_of(run)
     caught = 1 << (signal.SIGTERM - 1)

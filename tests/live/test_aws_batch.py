@@ -13,7 +13,7 @@ from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.state import Reason, State
 from adapter.core.task import After, Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 from tests.live.conftest import moto
 
@@ -68,7 +68,7 @@ def backend(folder: Path, **changes: object) -> Backend:
 
 def executor(folder: Path, **changes: object) -> Executor:
     transport = LocalTransport(environment={**os.environ, **moto()})
-    return Executor(backend(folder, **changes), transport=transport, journal=Journal.open(folder / "journal.sqlite"))
+    return Executor(backend(folder, **changes), transport=transport, store=SqliteStore.open(folder / "journal.sqlite"))
 
 
 @pytest.fixture(scope="module")

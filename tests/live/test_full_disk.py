@@ -14,7 +14,7 @@ from adapter.core.backend import backend_from, merge
 from adapter.core.state import State
 from adapter.core.task import Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 from tests.live.conftest import lacking
 
@@ -50,8 +50,8 @@ def run(
     backend = backend_from(document, name="local", lineage=loaded.lineage)
 
     async def go() -> list[Job]:
-        journal = Journal.open(folder / "journal.sqlite")
-        async with Executor(backend, transport=LocalTransport(), journal=journal) as executor, asyncio.timeout(180):
+        store = SqliteStore.open(folder / "journal.sqlite")
+        async with Executor(backend, transport=LocalTransport(), store=store) as executor, asyncio.timeout(180):
             run = await executor.submit(tasks)
             if during is not None:
                 await during(executor, run)

@@ -21,7 +21,7 @@ import pytest
 from adapter.core.state import Reason, State
 from adapter.core.task import Input, Output, Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from benchmarks.ssh_delay import FAR_FOLDER, Counting, compare, connection_through, far_backend, remove_workspace
 from tests.examples.conftest import EXAMPLES, User
 from tests.live.ssh_site import USER, as_user, jobs_by_comment, ssh_site
@@ -113,8 +113,8 @@ async def submit_monitor_collect(count: int, folder: Path, workspace: str) -> Un
     ]  # fmt: skip
     transport = UntilTheyEnd(WAYS["ssh"].connection(), name)
     backend = far_backend(WAYS["ssh"].connection(), f"{workspace}/{count}", limits={"submit_batch": 500})
-    journal = Journal.open(folder / "journal.sqlite")
-    async with Executor(backend, transport=transport, journal=journal) as executor:
+    store = SqliteStore.open(folder / "journal.sqlite")
+    async with Executor(backend, transport=transport, store=store) as executor:
         run = await executor.submit(tasks)
         jobs = await asyncio.wait_for(executor.wait(run), 200)
     assert [(job.exit_code, job.collect_problem) for job in jobs] == [(0, "")] * count
@@ -150,12 +150,12 @@ def test_an_input_that_a_thousand_tasks_share_travels_once_and_is_kept_once(
         async with Wire(site.target_port) as wire:
             # A thousand scripts are 6 MB, and like each other: compressed, as is the default, they are less than 1 MB.
             connection = connection_through(wire, site, tmp_path)
-            journal = Journal.open(tmp_path / "journal.sqlite")
+            store = SqliteStore.open(tmp_path / "journal.sqlite")
             backend = far_backend(connection, workspace)
-            async with Executor(backend, transport=Counting(connection), journal=journal) as executor:
+            async with Executor(backend, transport=Counting(connection), store=store) as executor:
                 run = await executor.submit([task] * TASKS)
                 await asyncio.wait_for(executor.handed_over(run), 120)
-                executor.kill(run)
+                await executor.kill(run)
                 jobs = await asyncio.wait_for(executor.wait(run), 60)
             return jobs, wire.bytes_up
 

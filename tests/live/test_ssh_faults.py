@@ -24,7 +24,7 @@ from adapter.core.state import Reason, State
 from adapter.core.task import Input, Output, Resources, Step, Task
 from adapter.errors import AuthenticationError, ConnectError, TransportError
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.ssh import SshTransport
 from tests.live.ssh_site import TCSH_USER, USER, SshSite, as_user, jobs_by_comment, ssh_site
 from tests.live.ways import Way
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from adapter.core.backend import Backend
+    from adapter.core.event import Event
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
-    from adapter.execution.job_table import Event
 
 JOBS = 20
 SMALL = Resources(cpu=1, ram_bytes=20 * 1024**2)
@@ -84,12 +84,12 @@ class Place:
 
     def executor(self, transport: SshTransport, **changes: object) -> Executor:
         return Executor(
-            self.backend(**changes), transport=transport, journal=Journal.open(self.here / "journal.sqlite"),
+            self.backend(**changes), transport=transport, store=SqliteStore.open(self.here / "journal.sqlite"),
             on_event=self.heard,
         )  # fmt: skip
 
     def heard(self, event: Event) -> None:
-        self.events.append(f"{event.what}: {event.text}")
+        self.events.append(f"{event.kind}: {event.text}")
 
     async def run(self, transport: SshTransport, tasks: Sequence[Task], **changes: object) -> list[Job]:
         async with self.executor(transport, **changes) as executor:
@@ -270,7 +270,7 @@ async def _cut_story(site: SshSite, place: Place, cut: Cut) -> Story:
                 async for jobs in executor.watch(run):
                     if cut.extra and not killed and jobs[-1].state is State.RUNNING:
                         killed = True
-                        executor.kill(run, JOBS + 1)
+                        await executor.kill(run, JOBS + 1)
             return Story(place, executor.jobs_of(run), wire.cuts, transport.logins, transport.raised)
 
 
@@ -538,7 +538,7 @@ def test_a_key_refused_after_a_reconnect_stops_at_once_and_the_jobs_stay(
 
     async def finish(run: str) -> list[Job]:
         async with place.executor(own_server.transport(site)) as executor:
-            assert executor.adopt(run)
+            assert await executor.adopt(run)
             return await asyncio.wait_for(executor.wait(run), 100)
 
     run, jobs, message = asyncio.run(begin())

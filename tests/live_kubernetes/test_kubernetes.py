@@ -15,7 +15,7 @@ from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.state import Reason, State
 from adapter.core.task import Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.testkit import conformance
 from adapter.testkit.conformance import Outcome, Verdict
 from adapter.transports.local import LocalTransport
@@ -52,8 +52,8 @@ def backend(folder: Path) -> Backend:
 
 
 def executor(folder: Path, env: dict[str, str]) -> Executor:
-    journal = Journal.open(folder / "journal.sqlite")
-    return Executor(backend(folder), transport=LocalTransport(environment=env), journal=journal)
+    store = SqliteStore.open(folder / "journal.sqlite")
+    return Executor(backend(folder), transport=LocalTransport(environment=env), store=store)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from adapter.core.state import Reason, State
 from adapter.core.task import Resources, Step, Task
 from adapter.errors import ConfigError
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.testkit import conformance
 from adapter.testkit.simulator import find_simulator, make_folder, stop
 from adapter.transports.local import LocalTransport
@@ -60,8 +60,8 @@ class Fake:
         return Counter((line.split()[0], line.split()[2]) for line in lines)
 
     def executor(self, folder: Path) -> Executor:
-        journal = Journal.open(folder / "journal.sqlite")
-        return Executor(self.backend, transport=LocalTransport(environment=self.environment), journal=journal)
+        store = SqliteStore.open(folder / "journal.sqlite")
+        return Executor(self.backend, transport=LocalTransport(environment=self.environment), store=store)
 
     def run(self, folder: Path, tasks: list[Task], within_s: float = 60) -> list[Job]:
         async def whole() -> list[Job]:
