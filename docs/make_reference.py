@@ -194,7 +194,7 @@ NOTES = {
     "connection.config": "For `ssh`.",
     "connection.known_hosts": "For `ssh`.",
     "connection.max_channels": "For `ssh`.",
-    "connection.share": "For `ssh`.",
+    "connection.client": "For `ssh`.",
     "connection.compression": "For `ssh`.",
     "proof": "Not inherited.",
     "automatic": "Not inherited.",

@@ -59,6 +59,9 @@ RESOURCES = frozenset({
     "account", "priority",
 })  # fmt: skip
 
+REMOVED = {"connection.share": "write `client: openssh` there, and all your processes share one connection"}
+"""Keys that were there once, and what to write instead."""
+
 _WORDS: dict[str, list[str]] = {}
 for _ours, _others in _OURS.items():
     for _other in _others.split():

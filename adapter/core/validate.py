@@ -306,7 +306,6 @@ def _units(document: Mapping[str, Any]) -> Iterator[Finding]:
         *((*section, "timeout") for section in _COMMANDS),
         ("monitor", "absent", "gone_after"),
         ("kill", "escalate", "after"),
-        ("connection", "share"),
     ):
         value = _at(document, path[:-1]).get(str(path[-1]))
         if not isinstance(value, bool):
