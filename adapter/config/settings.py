@@ -169,7 +169,7 @@ def refuse_on_login_node(backend: Backend, settings: Settings | None = None, mac
     known = load_settings() if settings is None else settings
     if not backend.same_machine or not known.login_nodes:
         return
-    is_local = backend.connection.get("kind", "local") == "local"
+    is_local = backend.connection["kind"] == "local"
     name = (machine or socket.gethostname()) if is_local else str(backend.connection.get("host", ""))
     names = {name.lower(), name.lower().partition(".")[0]}
     for pattern, file in known.login_nodes.items():

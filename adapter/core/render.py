@@ -67,7 +67,7 @@ def render_job(backend: Backend, job: Job, workspace: str) -> RenderedJob:
     return RenderedJob(script=script, submit=submit, environment=backend.submit.environment)
 
 
-def render_command(spec: CommandSpec, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:
+def render_command(spec: CommandSpec | LaunchSpec, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:
     """Return the text of *spec*'s command for *values*, with its options and *more* of them."""
     options = Raw(" ".join([*_option_texts(spec.options, values), *more]))
     return spec.command.render({**values, "options": options}).strip()
