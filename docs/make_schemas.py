@@ -260,10 +260,12 @@ def defaults_text() -> str:
     """Return the module that holds the defaults."""
     lines = []
     for path, own in defaults().items():
-        lines += [f"    {json.dumps(path)}: {{"]
-        lines += [f"        {json.dumps(key)}: {python(value)}," for key, value in own.items()]
-        lines += ["    },"]
-    return MODULE + "\n".join(lines) + "\n}\n"
+        line = f"    {json.dumps(path)}: {python(own)},"
+        entries = [f"        {json.dumps(key)}: {python(value)}," for key, value in own.items()]
+        lines += [line] if len(line) <= 100 else [f"    {json.dumps(path)}: {{", *entries, "    },"]
+    return MODULE.format(
+        defaults="\n".join(lines), resources="\n".join(f"    {json.dumps(name)}," for name in TABLE["resources"])
+    )
 
 
 MODULE = '''"""What is in force where a key is left out. Written by docs/make_schemas.py from schemas/keys.yaml."""
@@ -275,7 +277,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {{
+{defaults}
+}}
+RESOURCES = (
+{resources}
+)
 '''
 
 

@@ -32,39 +32,14 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "errors": {},
         "when": [],
     },
-    "automatic": {
-        "probe": ":",
-    },
-    "connection": {
-        "compression": True,
-    },
-    "secrets": {
-        "optional": False,
-    },
-    "limits": {
-        "submit_batch": 100,
-        "poll_seconds": [1, 30],
-        "capacity": {},
-        "arrays": False,
-    },
-    "queues": {
-        "max": {},
-        "over": "refuse",
-    },
-    "directives": {
-        "prefix": "",
-        "options": {},
-        "quote": "shell",
-    },
-    "launch": {
-        "options": {},
-    },
-    "submit": {
-        "options": {},
-        "timeout": "60s",
-        "environment": {},
-        "ended_is_any_end": False,
-    },
+    "automatic": {"probe": ":"},
+    "connection": {"compression": True},
+    "secrets": {"optional": False},
+    "limits": {"submit_batch": 100, "poll_seconds": [1, 30], "capacity": {}, "arrays": False},
+    "queues": {"max": {}, "over": "refuse"},
+    "directives": {"prefix": "", "options": {}, "quote": "shell"},
+    "launch": {"options": {}},
+    "submit": {"options": {}, "timeout": "60s", "environment": {}, "ended_is_any_end": False},
     "monitor": {
         "options": {},
         "timeout": "60s",
@@ -75,56 +50,18 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "requeues": False,
         "success_needs_exit_file": False,
     },
-    "monitor.exit_code": {
-        "decode": "plain",
-        "reasons": {},
-    },
-    "monitor.absent": {
-        "gone_after": "60s",
-    },
-    "result": {
-        "options": {},
-        "timeout": "60s",
-        "exit_codes": {},
-        "exit_code": {},
-        "max_ids": 500,
-    },
-    "result.exit_code": {
-        "decode": "plain",
-        "reasons": {},
-    },
-    "find": {
-        "options": {},
-        "timeout": "60s",
-    },
-    "array": {
-        "first": 0,
-        "min_size": 2,
-        "max_size": 1000,
-    },
-    "kill": {
-        "options": {},
-        "timeout": "60s",
-        "max_ids": 500,
-    },
-    "kill.escalate": {
-        "options": {},
-        "timeout": "60s",
-    },
-    "logs": {
-        "together": False,
-    },
-    "logs.stdout": {
-        "options": {},
-        "timeout": "60s",
-    },
-    "logs.stderr": {
-        "options": {},
-        "timeout": "60s",
-    },
-    "errors": {
-        "otherwise": {},
-    },
+    "monitor.exit_code": {"decode": "plain", "reasons": {}},
+    "monitor.absent": {"gone_after": "60s"},
+    "result": {"options": {}, "timeout": "60s", "exit_codes": {}, "exit_code": {}, "max_ids": 500},
+    "result.exit_code": {"decode": "plain", "reasons": {}},
+    "find": {"options": {}, "timeout": "60s"},
+    "array": {"first": 0, "min_size": 2, "max_size": 1000},
+    "kill": {"options": {}, "timeout": "60s", "max_ids": 500},
+    "kill.escalate": {"options": {}, "timeout": "60s"},
+    "logs": {"together": False},
+    "logs.stdout": {"options": {}, "timeout": "60s"},
+    "logs.stderr": {"options": {}, "timeout": "60s"},
+    "errors": {"otherwise": {}},
     "task": {
         "name": "task",
         "env": {},
@@ -137,20 +74,23 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "allowed_exit_codes": [0],
         "native": {},
     },
-    "task.after": {
-        "until": "succeeded",
-    },
-    "step": {
-        "env": {},
-        "ignore_error": False,
-    },
-    "input": {
-        "link": False,
-        "folder": False,
-    },
-    "output": {
-        "to": ".",
-        "optional": False,
-        "exclude": [],
-    },
+    "task.after": {"until": "succeeded"},
+    "step": {"env": {}, "ignore_error": False},
+    "input": {"link": False, "folder": False},
+    "output": {"to": ".", "optional": False, "exclude": []},
 }
+RESOURCES = (
+    "cpu",
+    "cpu_limit",
+    "ram",
+    "ram_limit",
+    "disk",
+    "gpu",
+    "walltime",
+    "nodes",
+    "ranks",
+    "preemptible",
+    "queue",
+    "account",
+    "priority",
+)

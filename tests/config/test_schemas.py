@@ -18,6 +18,7 @@ import pytest
 
 from adapter.config.settings import Settings
 from adapter.core.backend import ERROR_CLASSES, backend_from
+from adapter.core.defaults import RESOURCES
 from adapter.core.schema import form_findings
 from adapter.core.task import RESOURCE_FIELDS
 
@@ -268,6 +269,10 @@ def test_every_thing_that_an_answer_may_tell_is_used(section: str) -> None:
     used = {name for name in named if f'"{name}"' in whole}
     of_a_look = {"job_id", "qualifier", "token"}
     assert named == (used & of_a_look if section == "find" else used)
+
+
+def test_the_resources_of_the_table_are_those_that_a_task_may_ask_for() -> None:
+    assert list(RESOURCE_FIELDS) == list(RESOURCES)
 
 
 def test_every_key_of_a_configuration_is_a_setting() -> None:
