@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,9 +208,13 @@ def _written(value: Any) -> str:
 HEAD = ["key", "type", "meaning", "if left out", "example"]
 
 
-def _keys(*names: str) -> str:
-    keys = TABLE["backend"]["keys"]
-    return table(HEAD, (row for name in names for row in rows_of(name, keys[name])))
+def _section_of(key: str) -> str:
+    return str(TABLE["backend"]["keys"][key].get("section", key))
+
+
+def _section(name: str) -> str:
+    keys = TABLE["backend"]["keys"].items()
+    return table(HEAD, (row for key, entry in keys if _section_of(key) == name for row in rows_of(key, entry)))
 
 
 def _resources(*, with_places: bool) -> str:
@@ -334,28 +339,12 @@ def _protocols() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    **{name: partial(_section, name) for name in map(_section_of, TABLE["backend"]["keys"])},
     "proofs": _proofs,
     "protocols": _protocols,
-    "file": lambda: _keys("format", "name", "summary", "extends", "abstract", "proof", "automatic"),
-    "place": lambda: _keys("connection", "same_machine", "workspace", "needs", "programs"),
-    "secrets": lambda: _keys("secrets"),
-    "functions": lambda: _keys("functions"),
-    "wishes": lambda: _keys("values", "defaults", "supports", "limits", "queues", "prologue"),
     "resources": lambda: _resources(with_places=True),
-    "script": lambda: _keys("directives", "script"),
-    "document": lambda: _keys("document"),
-    "images": lambda: _keys("images", "launch", "requires"),
-    "array": lambda: _keys("array"),
     "options": _options,
-    "submit": lambda: _keys("submit"),
-    "monitor": lambda: _keys("monitor"),
-    "result": lambda: _keys("result"),
-    "find": lambda: _keys("find"),
-    "watch": lambda: _keys("watch"),
-    "kill": lambda: _keys("kill"),
-    "logs": lambda: _keys("logs"),
-    "errors": lambda: _keys("errors") + "\n\n" + _classes(),
-    "versions": lambda: _keys("version", "when"),
+    "errors": lambda: _section("errors") + "\n\n" + _classes(),
     "groups": lambda: ", ".join(f"`{group}`" for group in sorted(GROUPS)),
     "states": lambda: table(["state", "means"], ([f"`{state}`", _STATES[state]] for state in State)),
     "reasons": lambda: table(["reason", "means"], ([f"`{reason}`", _REASONS[reason]] for reason in Reason)),
