@@ -28,7 +28,7 @@ from adapter.core.specs import (
     submit_from,
     watch_from,
 )
-from adapter.core.task import recorded_resource
+from adapter.core.task import recorded_resource, texts
 from adapter.core.template import Condition, PlainTemplate, Template
 
 ErrorClasses = Mapping[str, tuple[re.Pattern[str], ...]]
@@ -96,6 +96,7 @@ class Backend:
     limits: Limits
     queues: tuple[Queue, ...]
     prologue: tuple[str, ...]
+    env: Mapping[str, str]
     shell: tuple[str, ...]
     pass_env: tuple[str, ...]
     directive_prefix: str
@@ -205,6 +206,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         limits=limits,
         queues=tuple(_queue(filled("queues", queue)) for queue in whole["queues"]),
         prologue=tuple(whole["prologue"]),
+        env=texts(whole["env"]),
         shell=_shell(whole["shell"]),
         pass_env=tuple(name for group in whole["pass_env"].values() for name in group),
         directive_prefix=directives["prefix"],

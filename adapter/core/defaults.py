@@ -23,6 +23,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "limits": {},
         "queues": [],
         "prologue": [],
+        "env": {},
         "shell": "sh",
         "pass_env": {},
         "directives": {},

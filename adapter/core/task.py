@@ -347,7 +347,8 @@ def _base_name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return *values* as an environment holds them: ``true`` and ``false`` in small letters, as in the file."""
     return {
         key: ("true" if value else "false") if isinstance(value, bool) else str(value) for key, value in values.items()
     }
@@ -363,8 +364,8 @@ _CONVERTED: dict[str, Callable[[Any], Any]] = {
     "after": _all(_after_from),
     "resources": resources_from,
     "image": _image_from,
-    "env": _texts,
-    "tags": _texts,
+    "env": texts,
+    "tags": texts,
     "allowed_exit_codes": tuple,
     "volumes": tuple,
     "native": lambda native: {name: tuple(options) for name, options in native.items()},

@@ -201,7 +201,7 @@ WHOLE: dict[str, Any] = {
     "defaults": {**CAPS, "preemptible": True, "queue": "q", "account": "a", "priority": 1}, "supports": ["cpu"],
     "limits": {"max_tasks": 1, "submit_per_minute": 1, "submit_batch": 1, "poll_seconds": [1, 2], "capacity": CAPS,
                "arrays": True},
-    "queues": [{"name": "q", "when": "gpu", "max": CAPS, "over": "clamp"}], "prologue": ["true"],
+    "queues": [{"name": "q", "when": "gpu", "max": CAPS, "over": "clamp"}], "prologue": ["true"], "env": {"A": "b"},
     "directives": {"prefix": "#X", "options": {"cpu": "{{ cpu }}"}, "quote": "backslash"}, "script": "true",
     "shell": "bash -l", "pass_env": {"a": ["A_*"]},
     "launch": {"program": "p", "setup": "true", "command": "run", "options": {}, "stop": "true"},
