@@ -18,17 +18,21 @@ TABLE: dict[str, Any] = yaml.safe_load((ROOT / "schemas" / "keys.yaml").read_tex
 Entry = dict[str, Any]
 COPIED = (
     "title", "const", "enum", "format", "pattern", "minimum", "maximum", "exclusiveMinimum",
-    "minLength", "minItems", "maxItems", "default",
+    "minLength", "minItems", "maxItems", "minProperties", "maxProperties", "default",
 )  # fmt: skip
 MOST_REPEATED = 100  # letters: a shorter key reads better where it stands than behind a reference
 FORMAT = {"means": "The version of this format.", "const": 1}
 
 
 class Definitions:
-    """The ``$defs`` of one schema: those of ``types`` that it uses, each under its own name."""
+    """The ``$defs`` of one schema: those of ``types`` that it uses, each under its own name.
 
-    def __init__(self, types: dict[str, Entry]) -> None:
+    ``takes_away``: null may stand for each key, to take away what a parent says.
+    """
+
+    def __init__(self, types: dict[str, Entry], *, takes_away: bool = True) -> None:
         self._types = {**TABLE["types"], **types}
+        self._takes_away = takes_away
         self.made: dict[str, Entry] = {}
 
     def reference(self, name: str, *, nullable: bool) -> str:
@@ -71,10 +75,11 @@ class Definitions:
         if "names" in entry:
             made["propertyNames"] = entry["names"]
         if "values" in entry:
-            made["additionalProperties"] = self.schema(entry["values"])
+            made["additionalProperties"] = self.schema(entry["values"], nullable=self._takes_away)
         if "keys" in entry:
             made["properties"] = {
-                key: self.schema(below, nullable=key not in required) for key, below in entry["keys"].items()
+                key: self.schema(below, nullable=self._takes_away and key not in required)
+                for key, below in entry["keys"].items()
             }
             made["additionalProperties"] = False
         return made
@@ -219,6 +224,20 @@ def without_repetition(whole: Entry) -> Entry:
     return walked(whole, "#")  # type: ignore[no-any-return]
 
 
+def capture() -> Entry:
+    """Return the schema of captures: what ``expect`` holds depends on the action."""
+    table = TABLE["capture"]
+    types = Definitions(table["types"], takes_away=False)
+    form = types.schema({key: table[key] for key in ("required", "keys")}, nullable=False)
+    rules = []
+    for action, rule in table["actions"].items():
+        held = {"expect": {"$ref": types.reference(rule["expect"], nullable=False)}}
+        needed = {"required": rule["required"]} if "required" in rule else {}
+        known = {"properties": {"action": {"const": action}}, "required": ["action"]}
+        rules.append({"if": known, "then": {"properties": held, **needed}})
+    return head("capture", **form, allOf=rules, **{"$defs": types.made})
+
+
 # ---- defaults ------------------------------------------------------------------------------------
 
 
@@ -305,7 +324,7 @@ def compact(value: Any, indent: str = "", before: int = 0) -> str:
 
 def files() -> dict[Path, str]:
     """Return what is written, by the file."""
-    schemas = {"backend": backend(), "task": task(), "config": config()}
+    schemas = {"backend": backend(), "task": task(), "config": config(), "capture": capture()}
     texts = {name: compact(without_repetition(schema)) + "\n" for name, schema in schemas.items()}
     written = {ROOT / "schemas" / f"{name}.schema.json": text for name, text in texts.items()}
     return {**written, ROOT / "adapter" / "core" / "defaults.py": defaults_text()}

@@ -101,7 +101,7 @@ def make_schemas() -> ModuleType:
 
 def test_what_is_made_of_the_table_of_keys_is_current(make_schemas: ModuleType) -> None:
     made = make_schemas.files()
-    assert len(made) == 4
+    assert {*SCHEMAS} < made.keys()
     stale = [str(file.relative_to(ROOT)) for file, text in made.items() if file.read_text(encoding="utf-8") != text]
     assert stale == [], "run: python docs/make_schemas.py"
 
