@@ -78,7 +78,7 @@ def test_the_initial_configuration_explains_every_key_and_its_examples_can_be_us
     text = file.read_text(encoding="utf-8")
     for key, explained in (
         ("default_backend", "Backend used where none is named"),
-        ("state_dir", "Folder for the journal"),
+        ("state_dir", "Folder for the store"),
         ("login_nodes", "Names of machines"),
     ):
         assert re.search(rf"^# {explained}(.*\n#)* {key}: ", text, re.MULTILINE), key
