@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from adapter.config.load import Provenance
+    from adapter.config.layers import Provenance
     from adapter.core.event import Event
     from adapter.core.job import Job
     from adapter.store.base import RunRecord
@@ -67,7 +67,7 @@ def choose_backend(on: str | None, *, has_image: bool = False, must_exist: bool 
         return LAST_RESORT, unset
     able = [backend for backend in automatic_backends() if (backend.automatic or {}).get("for") == "images"]
     for backend in able:
-        if _can_be_used(str((backend.automatic or {}).get("probe", ":"))):
+        if backend.automatic and _can_be_used(backend.automatic["probe"]):
             return backend.name, f"{unset}; the task has an image, and {backend.name} can be used here"
     names = " and ".join(backend.name for backend in able) or "no backend that runs images"
     raise ConfigError(f"the task has an image, and here {names} cannot be used; name another with --on")

@@ -232,7 +232,7 @@ async def _look(found: Found, transport: Transport) -> None:
 
 def _other_shells(backend: Backend) -> dict[str, str]:
     """Return the shells of a far host to compare with; on this machine there is only ours."""
-    if backend.connection.get("kind", "local") == "local":
+    if backend.connection["kind"] == "local":
         return {}
     from adapter.transports.far import LOGIN_SHELL
 

@@ -34,7 +34,7 @@ COMMANDS = {
     "test": ("test", "Prove a backend file without its scheduler."),
     "check": ("check", "Prove a backend on its live site: small real jobs."),
     "record": ("record", "Keep a live scheduler's answers as captures."),
-    "simulate": ("simulate", "A fake of a scheduler, made from its backend file."),
+    "simulate": ("simulate", "Run a command with a simulated scheduler."),
     "trust": ("trust", "Allow backend files of the current folder."),
     "backends": ("backends", "List, show, explain and begin backends."),
     "links": ("links", "List and close connections of client: openssh."),

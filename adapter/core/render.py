@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.image import named
@@ -67,7 +67,7 @@ def render_job(backend: Backend, job: Job, workspace: str) -> RenderedJob:
     return RenderedJob(script=script, submit=submit, environment=backend.submit.environment)
 
 
-def render_command(spec: CommandSpec, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:
+def render_command(spec: CommandSpec | LaunchSpec, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:
     """Return the text of *spec*'s command for *values*, with its options and *more* of them."""
     options = Raw(" ".join([*_option_texts(spec.options, values), *more]))
     return spec.command.render({**values, "options": options}).strip()
@@ -120,6 +120,7 @@ _DIALECTS: dict[str, Callable[[str], str]] = {"doubled": _doubled, "backslash": 
 def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
     """Return the values that templates may use for *job*."""
     task = with_queue(backend, with_defaults(backend, job.task))
+    task = replace(task, env={**backend.env, **task.env})
     refuse_unsupported(backend, task)
     directory = job.directory or f"{workspace}/{job.run}/{job.folder_name}"
     if task.workdir and needs_target(task.workdir):

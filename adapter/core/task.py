@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from adapter.core import units
+from adapter.core.defaults import DEFAULTS
 from adapter.core.schema import unknown
 from adapter.core.template import PlainTemplate
 from adapter.errors import TaskError
@@ -84,7 +85,7 @@ class Output:
     """
 
     path: str
-    to: str = "."
+    to: str = DEFAULTS["output"]["to"]
     url: str | None = None
     optional: bool = False
     exclude: tuple[str, ...] = ()
@@ -108,7 +109,7 @@ class After:
     """Another task of the same run, by its name, and what it must have done before this one starts."""
 
     task: str
-    until: Until = Until.SUCCEEDED
+    until: Until = Until(DEFAULTS["task.after"]["until"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +199,7 @@ class Task:
     """
 
     steps: tuple[Step, ...]
-    name: str = "task"
+    name: str = DEFAULTS["task"]["name"]
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
     stdin: str | None = None
@@ -211,7 +212,7 @@ class Task:
     volumes: tuple[str, ...] = ()
     after: tuple[After, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-    allowed_exit_codes: tuple[int, ...] = (0,)
+    allowed_exit_codes: tuple[int, ...] = tuple(DEFAULTS["task"]["allowed_exit_codes"])
     native: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -303,20 +304,8 @@ def task_from(document: Mapping[str, Any]) -> Task:
     steps = known.pop("steps", None)
     if "command" in known:  # the short form: one step
         steps = [known.pop("command")]
-    return Task(
-        steps=tuple(_step_from(step) for step in steps or ()),
-        inputs=tuple(_input_from(item) for item in known.pop("inputs", ())),
-        outputs=tuple(_output_from(item) for item in known.pop("outputs", ())),
-        resources=resources_from(known.pop("resources", {})),
-        allowed_exit_codes=tuple(known.pop("allowed_exit_codes", (0,))),
-        native={name: tuple(options) for name, options in known.pop("native", {}).items()},
-        image=_image_from(known.pop("image", None)),
-        volumes=tuple(known.pop("volumes", ())),
-        after=tuple(_after_from(item) for item in known.pop("after", ())),
-        env=_texts(known.pop("env", {})),
-        tags=_texts(known.pop("tags", {})),
-        **known,
-    )
+    read = {key: convert(known.pop(key)) for key, convert in _CONVERTED.items() if key in known}
+    return Task(steps=tuple(map(_step_from, steps or ())), **read, **known)
 
 
 def _step_from(step: Any) -> Step:
@@ -326,13 +315,10 @@ def _step_from(step: Any) -> Step:
         case list():
             return Step(argv=tuple(str(word) for word in step))
     known = dict(step)
-    argv = known.pop("argv", None)
-    return Step(
-        argv=None if argv is None else tuple(str(word) for word in argv),
-        env=_texts(known.pop("env", {})),
-        image=_image_from(known.pop("image", None)),
-        **known,
-    )
+    if "argv" in known:
+        known["argv"] = tuple(map(str, known["argv"]))
+    read = {key: _CONVERTED[key](known.pop(key)) for key in ("env", "image") if key in known}
+    return Step(**read, **known)
 
 
 def _image_from(written: Any) -> str | tuple[str, ...] | None:
@@ -342,7 +328,7 @@ def _image_from(written: Any) -> str | tuple[str, ...] | None:
 def _after_from(item: Any) -> After:
     if isinstance(item, str):
         return After(task=item)
-    return After(task=item["task"], until=Until(item.get("until", Until.SUCCEEDED)))
+    return After(**{**item, **({"until": Until(item["until"])} if "until" in item else {})})
 
 
 def _input_from(item: Any) -> Input:
@@ -361,10 +347,30 @@ def _base_name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return *values* as an environment holds them: ``true`` and ``false`` in small letters, as in the file."""
     return {
         key: ("true" if value else "false") if isinstance(value, bool) else str(value) for key, value in values.items()
     }
+
+
+def _all(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda items: tuple(map(convert, items))
+
+
+_CONVERTED: dict[str, Callable[[Any], Any]] = {
+    "inputs": _all(_input_from),
+    "outputs": _all(_output_from),
+    "after": _all(_after_from),
+    "resources": resources_from,
+    "image": _image_from,
+    "env": texts,
+    "tags": texts,
+    "allowed_exit_codes": tuple,
+    "volumes": tuple,
+    "native": lambda native: {name: tuple(options) for name, options in native.items()},
+}
+"""How what a file says becomes what a task holds; the other keys are taken as they stand."""
 
 
 def task_document(task: Task) -> dict[str, Any]:
