@@ -52,9 +52,10 @@ class Step:
 class Input:
     """A file or folder put into the work folder before the task starts.
 
-    Exactly one of ``path`` (a file or folder here), ``content`` (literal text, or bytes) and ``url`` (what the service
-    that runs the task fetches itself). ``to`` is its path in the work folder. ``link`` puts a symbolic link instead of
-    a copy, where the target shares this machine's files. ``folder`` says that it is one, for services that have to be told.
+    Exactly one of ``path`` (a file or folder here), ``content`` (literal text, or bytes) and ``url`` (what the
+    service that runs the task fetches itself). ``to`` is its path in the work folder. ``link`` puts a symbolic link
+    instead of a copy, where the target shares this machine's files. ``folder`` says that it is one, for services
+    that have to be told.
     """
 
     to: str
