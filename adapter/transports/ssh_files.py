@@ -24,7 +24,7 @@ from adapter.transports.base import Transfer, Transport
 from adapter.transports.files import refuse_special
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from adapter.errors import CompletedCommand
     from adapter.transports.base import Upload
