@@ -218,6 +218,8 @@ class OpenSshTransport(FarTransport):
             askpass = Askpass(self._asker(log, deadline, 2 * patience_s), self._tell)
             if is_asking:
                 environment |= stack.enter_context(askpass).environment
+            else:  # the ssh of a jump host is not told BatchMode, and would ask in a window
+                environment["SSH_ASKPASS_REQUIRE"] = "never"
             words = ["-E", str(log.path), "-S", str(place.socket), "-M", "-N", "-f"]
             words += [*await self._options(), "-o", f"ConnectTimeout={patience_s:.0f}", *_for_a_master(settings)]
             words += [] if is_asking else ["-o", "BatchMode=yes"]
@@ -241,7 +243,7 @@ class OpenSshTransport(FarTransport):
             question = askpass.unanswered.strip()
             raise AuthenticationError(f"{self.host} does not let us in: {question!r} was not answered")
         if process.returncode != 0:
-            proxy = place.log.read_text(errors="replace") if settings.first("proxycommand") else ""
+            proxy = place.log.read_text(errors="replace")
             raise login_error(self.host, log.text, proxy=proxy, has_asked=is_asking)
 
     def _asker(self, log: Log, deadline: asyncio.Timeout, patience_s: float) -> Prompt:

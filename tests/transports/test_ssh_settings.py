@@ -269,6 +269,22 @@ def test_what_this_client_cannot_do_names_the_other(home: Home, text: str) -> No
         log_in(home, prepare)
 
 
+def test_a_jump_host_that_refuses_us_is_asked_once(home: Home) -> None:
+    home.server.keys = False
+
+    def prepare() -> None:
+        home.config("ProxyJump gate")
+        home.known(SERVER_KEY)
+        with (home.ssh / "config").open("a") as config:
+            config.write(
+                f"Host gate\n HostName 127.0.0.1\n Port {home.server.port}\n User somebody\n IdentityFile ~/.ssh/key\n"
+            )
+
+    with pytest.raises(AuthenticationError, match=r"cluster.* does not let us in: .*[Pp]ermission denied"):
+        log_in(home, prepare, times=3)
+    assert home.server.logins == 1
+
+
 @where("asyncssh")
 def test_jump_hosts_in_a_circle_stop_at_once(home: Home) -> None:
     def prepare() -> None:
