@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from adapter.config.load import load_backend
     from adapter.config.tasks import load_tasks
     from adapter.core.backend import Backend
-    from adapter.core.event import Event
+    from adapter.core.batch import Command
+    from adapter.core.event import Event, EventKind
     from adapter.core.job import Job, Usage
     from adapter.core.state import Reason, State
     from adapter.core.task import After, Input, Output, Resources, Step, Task, Until
     from adapter.errors import AdapterError, CompletedCommand
     from adapter.execution.executor import Executor
+    from adapter.execution.run import Run, RunningTask
     from adapter.store.sqlite import SqliteStore
     from adapter.transports.base import Download, Transfer, Transport, Upload
     from adapter.transports.local import LocalTransport
@@ -29,19 +31,23 @@ _HOMES = {
     "AdapterError": "errors",
     "After": "core.task",
     "Backend": "core.backend",
+    "Command": "core.batch",
     "CompletedCommand": "errors",
     "Download": "transports.base",
-    "Event": "execution.book",
+    "Event": "core.event",
+    "EventKind": "core.event",
     "Executor": "execution.executor",
     "Input": "core.task",
     "Job": "core.job",
-    "SqliteStore": "execution.store",
     "LocalTransport": "transports.local",
     "Output": "core.task",
     "Reason": "core.state",
     "Resources": "core.task",
+    "Run": "execution.run",
+    "RunningTask": "execution.run",
     "ScriptedTransport": "transports.scripted",
     "Session": "api",
+    "SqliteStore": "store.sqlite",
     "State": "core.state",
     "Step": "core.task",
     "Task": "core.task",
@@ -61,9 +67,11 @@ __all__ = [
     "AdapterError",
     "After",
     "Backend",
+    "Command",
     "CompletedCommand",
     "Download",
     "Event",
+    "EventKind",
     "Executor",
     "Input",
     "Job",
@@ -71,6 +79,8 @@ __all__ = [
     "Output",
     "Reason",
     "Resources",
+    "Run",
+    "RunningTask",
     "ScriptedTransport",
     "Session",
     "SqliteStore",
@@ -87,7 +97,7 @@ __all__ = [
     "load_backend",
     "load_tasks",
     "run",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from adapter.config.load import load_backend
 from adapter.config.secrets import read_secrets
-from adapter.config.settings import refuse_on_login_node, state_dir
+from adapter.config.settings import links_dir, refuse_on_login_node, state_dir
 from adapter.core.backend import Backend
 from adapter.core.task import Task
 from adapter.execution.executor import Executor
@@ -62,7 +62,7 @@ def connect(  # noqa: PLR0913 (each may be left out)
         store = SqliteStore.open(store or state_dir() / "journal.sqlite")
     if transport is None:
         refuse_on_login_node(loaded)
-    transport = transport or transport_for(loaded.connection, on_transfer=on_transfer)
+    transport = transport or transport_for(loaded.connection, folder=links_dir(), on_transfer=on_transfer)
     return Executor(loaded, transport=transport, store=store, secrets=read_secrets(loaded), on_event=on_event)
 
 

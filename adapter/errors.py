@@ -8,8 +8,7 @@
     │   ├── NotTrusted
     │   ├── SchemaError
     │   ├── TemplateError
-    │   ├── PatternError
-    │   └── CannotSimulate
+    │   └── PatternError
     ├── TaskError                   3    the asker must act
     │   ├── RenderError
     │   └── UnsupportedResource
@@ -117,10 +116,6 @@ class TemplateError(ConfigError):
 
 class PatternError(ConfigError):
     """A regular expression does not compile, lacks a named group or can take for ever."""
-
-
-class CannotSimulate(ConfigError):
-    """A backend file does not say enough to make a simulated scheduler of it."""
 
 
 class TaskError(AdapterError):

@@ -23,6 +23,7 @@ from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.task import Resources, Step, Task
 from adapter.execution.executor import Executor
 from adapter.store.sqlite import SqliteStore
+from adapter.transports.far import FarTransport
 from adapter.transports.ssh import SshTransport
 from tests.live.ssh_site import as_user, ssh_site
 from tests.live.wire import Wire
@@ -46,17 +47,21 @@ class Timing:
     bytes_up: int
 
 
-class Counting(SshTransport):
+class Counts(FarTransport):
     """Counts the commands by what they are for."""
 
-    def __init__(self, connection: dict[str, Any]) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: dict[str, Any], **options: Any) -> None:
+        super().__init__(connection, **options)
         self.commands: Counter[str] = Counter()
 
     async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
         """Run *command*, and count it."""
         self.commands[next((kind for kind, mark in KINDS.items() if re.search(mark, stdin)), "files")] += 1
         return await super().run(command, stdin=stdin, timeout_s=timeout_s)
+
+
+class Counting(Counts, SshTransport):
+    """Of the client that is used unless a backend says otherwise."""
 
 
 def connection_through(wire: Wire, client: SshSite, folder: Path, *options: str) -> dict[str, Any]:

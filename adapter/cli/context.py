@@ -138,11 +138,11 @@ def backend_of(record: RunRecord) -> Backend:
 def open_transport(
     backend: Backend, tell: Callable[[str], None], on_transfer: Callable[[Transfer], None] | None = None
 ) -> Transport:
-    """Return the way to *backend*, not yet entered: it asks on this terminal, and shares this user's connections."""
+    """Return the way to *backend*, not yet entered: it asks on this terminal."""
     return transport_for(
         backend.connection,
         prompt=terminal_prompt(str(backend.connection.get("host"))),
-        share_folder=links_dir(),
+        folder=links_dir(),
         tell=tell,
         on_transfer=on_transfer,
     )

@@ -234,7 +234,7 @@ def _other_shells(backend: Backend) -> dict[str, str]:
     """Return the shells of a far host to compare with; on this machine there is only ours."""
     if backend.connection["kind"] == "local":
         return {}
-    from adapter.transports.ssh import LOGIN_SHELL
+    from adapter.transports.far import LOGIN_SHELL
 
     return {"with login_shell": LOGIN_SHELL, "without login_shell": "exec sh -s"}
 

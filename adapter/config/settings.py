@@ -177,7 +177,7 @@ def refuse_on_login_node(backend: Backend, settings: Settings | None = None, mac
 
 
 def links_dir() -> Path:
-    """Return the folder in which this user's processes find the SSH connections that they share."""
+    """Return the folder in which this user's processes find the connections of ``client: openssh``."""
     return state_dir() / "links"
 
 

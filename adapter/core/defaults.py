@@ -34,7 +34,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "when": [],
     },
     "automatic": {"probe": ":"},
-    "connection": {"compression": True},
+    "connection": {"client": "asyncssh", "compression": True},
     "secrets": {"optional": False},
     "limits": {"submit_batch": 100, "poll_seconds": [1, 30], "capacity": {}, "arrays": False},
     "queues": {"max": {}, "over": "refuse"},

@@ -55,6 +55,9 @@ _OURS = {
 }
 """Our keys, each with the words of others, in small letters and with ``_``."""
 
+REMOVED = {"connection.share": "write `client: openssh` there, and all your processes share one connection"}
+"""Keys that were there once, and what to write instead."""
+
 _WORDS: dict[str, list[str]] = {}
 for _ours, _others in _OURS.items():
     for _other in _others.split():

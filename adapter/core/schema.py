@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator, FormatChecker
 
 from adapter.core import units
-from adapter.core.other_words import meant
+from adapter.core.other_words import REMOVED, meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -104,7 +104,9 @@ def _unknown_keys(error: ValidationError, path: KeyPath) -> Iterator[Finding]:
     known = error.schema.get("properties", {})
     for key in error.instance:
         if key not in known:
-            yield Finding(path=(*path, key), message=unknown("key", key, known), at_key=True)
+            removed = REMOVED.get(dotted((*path, key)))
+            message = f"the key {key!r} is gone: {removed}" if removed else unknown("key", key, known)
+            yield Finding(path=(*path, key), message=message, at_key=True)
 
 
 def _branches(error: ValidationError, path: KeyPath) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -11,14 +11,45 @@ if TYPE_CHECKING:
     from adapter.core.event import Event
     from adapter.core.job import Job
     from adapter.core.task import Task
-    from adapter.execution.executor import Executor
+
+
+class Driver(Protocol):
+    """What a handle needs of its executor; see :class:`adapter.execution.executor.Executor`."""
+
+    async def add(self, run: str, tasks: Iterable[Task], *, force: bool = False) -> list[Job]:
+        """Add tasks."""
+        ...
+
+    async def close(self, run: str) -> None:
+        """Close the run."""
+        ...
+
+    async def kill(self, run: str, index: int | None = None) -> None:
+        """Kill one task, or all."""
+        ...
+
+    async def wait(self, run: str) -> list[Job]:
+        """Wait for all tasks."""
+        ...
+
+    async def wait_for(self, run: str, index: int) -> Job:
+        """Wait for one task."""
+        ...
+
+    def events(self, run: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """Yield events."""
+        ...
+
+    def jobs_of(self, run: str) -> list[Job]:
+        """Return the jobs."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run of an executor. Use it as ``async with``, and it is closed at the end; or call :meth:`close`."""
 
-    executor: Executor
+    executor: Driver
     id: str
 
     async def add(self, tasks: Iterable[Task], *, force: bool = False) -> list[RunningTask]:
