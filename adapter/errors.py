@@ -34,12 +34,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from adapter.core.job import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,12 +217,36 @@ class StoreError(AdapterError):
     exit_code = 7
 
 
+class EndedJob(Protocol):
+    """What these errors need to know of a job; it is an :class:`adapter.Job`."""
+
+    @property
+    def key(self) -> str:
+        """Our name for it."""
+        ...
+
+    @property
+    def verdict(self) -> str:
+        """How it ended, in a few words."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """Why, in more words; may be empty."""
+        ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code; ``None`` where there is none."""
+        ...
+
+
 class JobError(AdapterError):
     """A job did not succeed; ``job`` is how it ended."""
 
     exit_code = 10
 
-    def __init__(self, message: str, *, job: Job) -> None:
+    def __init__(self, message: str, *, job: EndedJob) -> None:
         super().__init__(message)
         self.job = job
 

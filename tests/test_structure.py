@@ -98,12 +98,13 @@ def test_the_wheel_is_what_runs_there(bare: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["templates", "schemas"])
 def test_the_wheel_carries_every_template_and_schema(bare: Path, folder: str) -> None:
-    def content(top: Path) -> dict[Path, bytes]:
-        return {path.relative_to(top): path.read_bytes() for path in top.rglob("*") if path.is_file()}
-
-    carried = content(bare / "site" / "adapter" / "_data" / folder)
-    assert carried == content(ROOT / folder)
+    carried = contents(bare / "site" / "adapter" / "_data" / folder)
+    assert carried == contents(ROOT / folder)
     assert carried
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_installed_command_runs_with_a_simulated_scheduler(bare: Path) -> None:

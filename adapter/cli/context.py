@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from adapter.config.load import Provenance
+    from adapter.config.layers import Provenance
     from adapter.core.event import Event
     from adapter.core.job import Job
     from adapter.store.base import RunRecord

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from adapter.config.document import parse, read_file
-from adapter.config.load import schema
+from adapter.config.schemas import schema
 from adapter.config.search import is_path
 from adapter.core.schema import Finding, form_findings
 from adapter.errors import ConfigError, Problem, SchemaError

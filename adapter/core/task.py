@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -51,14 +52,15 @@ class Step:
 class Input:
     """A file or folder put into the work folder before the task starts.
 
-    Exactly one of ``path`` (a file or folder here), ``content`` (literal text) and ``url`` (what the service that runs
-    the task fetches itself). ``to`` is its path in the work folder. ``link`` puts a symbolic link instead of a copy,
-    where the target shares this machine's files. ``folder`` says that it is one, for services that have to be told.
+    Exactly one of ``path`` (a file or folder here), ``content`` (literal text, or bytes) and ``url`` (what the
+    service that runs the task fetches itself). ``to`` is its path in the work folder. ``link`` puts a symbolic link
+    instead of a copy, where the target shares this machine's files. ``folder`` says that it is one, for services
+    that have to be told.
     """
 
     to: str
     path: str | None = None
-    content: str | None = None
+    content: str | bytes | None = None
     url: str | None = None
     link: bool = False
     folder: bool = False
@@ -68,7 +70,7 @@ class Input:
             raise TaskError(f"input {self.to!r} needs one of path, content and url")
         if self.link and self.path is None:
             raise TaskError(f"input {self.to!r} cannot link to literal content")
-        if self.content is not None and any("\ud800" <= letter <= "\udfff" for letter in self.content):
+        if isinstance(self.content, str) and any("\ud800" <= letter <= "\udfff" for letter in self.content):
             raise TaskError(f"the content of input {self.to!r} holds half a character, which no file can hold")
         check_inside(self.to, f"input {self.to!r}")
 
@@ -334,7 +336,19 @@ def _after_from(item: Any) -> After:
 def _input_from(item: Any) -> Input:
     if isinstance(item, str):
         return Input(path=item, to=_base_name(item))
-    return Input(**{"to": _base_name(item.get("path", "")), **item})
+    given = {"to": _base_name(item.get("path", "")), **item}
+    if (coded := given.pop("content_base64", None)) is not None:
+        if "content" in given:
+            raise TaskError(f"input {given['to']!r} needs one of content and content_base64")
+        given["content"] = _decoded(coded, given["to"])
+    return Input(**given)
+
+
+def _decoded(coded: str, to: str) -> bytes:
+    try:
+        return base64.b64decode("".join(coded.split()), validate=True)
+    except ValueError as error:
+        raise TaskError(f"content_base64 of input {to!r} is not base64: {error}") from error
 
 
 def _output_from(item: Any) -> Output:
@@ -390,6 +404,9 @@ def _written(name: str, value: Any) -> Any:
 
 
 def _document_of(value: Any) -> Any:
+    if isinstance(value, Input) and isinstance(value.content, bytes):
+        rest = {name: entry for name, entry in _document_of(replace(value, content="x")).items() if name != "content"}
+        return {**rest, "content_base64": base64.b64encode(value.content).decode("ascii")}
     if isinstance(value, Task | Step | Input | Output | After):
         named = ((item.name, _document_of(getattr(value, item.name))) for item in fields(value))
         return {name: entry for name, entry in named if entry not in (None, {}, [], False)}

@@ -210,7 +210,7 @@ class Submitter:
             Upload(
                 target=f"{work}/{item.to}",
                 path=item.path,
-                content=None if item.content is None else item.content.encode(),
+                content=item.content.encode() if isinstance(item.content, str) else item.content,
                 link=item.link,
             )
             for item in job.task.inputs

@@ -9,9 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapter.errors import CompletedCommand, ConnectError, OutcomeUnknown, TransportError
-from adapter.transports.base import Transport
 from adapter.transports.channels import Channels
-from adapter.transports.ssh_files import put_files
+from adapter.transports.ssh_files import Link, put_files
 from adapter.transports.ssh_get import get_files
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class Lost(Exception):
     """The connection was lost."""
 
 
-class FarTransport(Transport):
+class FarTransport(Link):
     """What both SSH clients have in common; a client implements the three methods at the end.
 
     ``on_transfer`` hears how far files have come. ``ERRORS`` is what a channel whose connection
@@ -80,13 +79,7 @@ class FarTransport(Transport):
     async def stream(
         self, script: str, *, send: Iterable[bytes] = (), receive: Receiver | None = None
     ) -> CompletedCommand:
-        """Run *script* with bytes as its input and output; repeating it does no harm.
-
-        It is one line for ``sh``: a newline may only be in a word in single quotes.
-
-        Raises:
-            ConnectError: it was interrupted.
-        """
+        """Run *script*; see :meth:`adapter.transports.ssh_files.Link.stream`."""
         mark, err = b"\nadapter-" + secrets.token_hex(8).encode() + b"\n", bytearray()
         begin = f"printf '\\n%s\\n' {mark.decode().strip()}"
         newline = r"adapter_nl=$(printf '\nx'); adapter_nl=${adapter_nl%x}"

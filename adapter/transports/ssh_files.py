@@ -20,15 +20,14 @@ from typing import IO, TYPE_CHECKING
 from adapter.core import bounds
 from adapter.core.batch import Command
 from adapter.errors import ConnectError, TransportError
-from adapter.transports.base import Transfer
+from adapter.transports.base import Transfer, Transport
 from adapter.transports.files import refuse_special
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from adapter.errors import CompletedCommand
     from adapter.transports.base import Upload
-    from adapter.transports.far import FarTransport
 
 SMALL = 1 << 20  # bytes; below, a file travels in the common archive
 BLOCK = 1 << 16  # bytes; a transfer goes on at a whole block
@@ -51,10 +50,29 @@ class Content:
         return io.BytesIO(self.literal or b"") if self.path is None else self.path.open("rb")
 
 
+class Link(Transport):
+    """What is needed of a transport to a far machine. ``on_transfer`` hears how far files have come."""
+
+    host: str
+    on_transfer: Callable[[Transfer], None] | None
+
+    async def stream(
+        self, script: str, *, send: Iterable[bytes] = (), receive: Callable[[bytes], None] | None = None
+    ) -> CompletedCommand:
+        """Run *script* with bytes as its input and output; repeating it does no harm.
+
+        It is one line for ``sh``: a newline may only be in a word in single quotes.
+
+        Raises:
+            ConnectError: it was interrupted.
+        """
+        raise NotImplementedError
+
+
 class Count:
     """Tells how far a transfer of *size* bytes is; one of under a mebibyte is not worth a word."""
 
-    def __init__(self, link: FarTransport, what: str, size: int) -> None:
+    def __init__(self, link: Link, what: str, size: int) -> None:
         self._tell = link.on_transfer if size >= SMALL else None
         self._what, self._done, self._size = what, 0, size
         self._next_at = 0.0
@@ -76,7 +94,7 @@ class _Plan:
     folders: set[str]
 
 
-async def put_files(link: FarTransport, uploads: Sequence[Upload], scratch: str) -> None:
+async def put_files(link: Link, uploads: Sequence[Upload], scratch: str) -> None:
     """Put *uploads* on the far machine, with its store in *scratch*.
 
     Raises:
@@ -174,7 +192,7 @@ def _read_missing(stdout: str, known: Collection[str], host: str) -> dict[str, i
     return missing
 
 
-async def _send(link: FarTransport, contents: Sequence[Content], parts: dict[str, int], scratch: str) -> str:
+async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], scratch: str) -> str:
     """Send *contents* and return the shell text that then checks them and moves them into the store.
 
     A large one begins with what arrived of it before, which is *parts* of it.
@@ -191,7 +209,7 @@ async def _send(link: FarTransport, contents: Sequence[Content], parts: dict[str
     return _keep_step(scratch, bundle if small else None, [content.key for content in large])
 
 
-async def _send_large(link: FarTransport, content: Content, offset: int, store: str, count: Count) -> None:
+async def _send_large(link: Link, content: Content, offset: int, store: str, count: Count) -> None:
     """Send *content* from *offset* on; two processes that do it at once write the same at the same places."""
     part = f"{content.key}.part"
     blocks = offset // BLOCK if offset <= content.size else 0
@@ -207,7 +225,7 @@ async def _send_large(link: FarTransport, content: Content, offset: int, store: 
             raise ConnectError(f"{error}; it goes on where it stopped") from error
 
 
-async def _send_stream(link: FarTransport, store: str, step: str, reader: IO[bytes], count: Count) -> None:
+async def _send_stream(link: Link, store: str, step: str, reader: IO[bytes], count: Count) -> None:
     """Send what *reader* gives to *step*, which runs in *store*."""
 
     def blocks() -> Iterator[bytes]:
@@ -249,7 +267,7 @@ def _keep_step(scratch: str, bundle: str | None, large: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-async def ask(link: FarTransport, text: str) -> CompletedCommand:
+async def ask(link: Link, text: str) -> CompletedCommand:
     """Run *text*, whose repetition does no harm, by itself; a lost answer is "not done yet" here."""
     result = await link.run_batch([Command(text)], timeout_s=TRANSFER_TIMEOUT_S)
     answer = result.completed[0]

@@ -13,17 +13,16 @@ from typing import IO, TYPE_CHECKING
 from adapter.core import bounds
 from adapter.errors import ConnectError, TransportError
 from adapter.transports.files import get_here, unpack_here
-from adapter.transports.ssh_files import Count, ask
+from adapter.transports.ssh_files import Count, Link, ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from adapter.transports.base import Download
-    from adapter.transports.far import FarTransport
     from adapter.transports.files import Link as Symlink
 
 
-async def get_files(link: FarTransport, downloads: Sequence[Download], scratch: str) -> list[list[str]]:
+async def get_files(link: Link, downloads: Sequence[Download], scratch: str) -> list[list[str]]:
     """Bring *downloads* from the far machine as one archive; return what was written for each.
 
     What a symbolic link leads to inside its folder is brought as well, in another archive if it was not in the first.
@@ -50,7 +49,7 @@ async def get_files(link: FarTransport, downloads: Sequence[Download], scratch: 
 
 
 async def _bring(
-    link: FarTransport, downloads: Sequence[Download], wanted: Mapping[int, Sequence[str]], scratch: str, trees: Path
+    link: Link, downloads: Sequence[Download], wanted: Mapping[int, Sequence[str]], scratch: str, trees: Path
 ) -> dict[int, list[Symlink]]:
     """Bring what the commands of *wanted* find into a tree for each; return their links that lead to no file there."""
     folder = f"{scratch}/out-{secrets.token_hex(6)}"
@@ -137,7 +136,7 @@ def _find_any(tests: Sequence[str]) -> list[str]:
     ]
 
 
-async def _fetch(link: FarTransport, folder: str, local: IO[bytes], size: int, count: Count) -> None:
+async def _fetch(link: Link, folder: str, local: IO[bytes], size: int, count: Count) -> None:
     """Bring the archive in *folder* and remove it there."""
     left = size
 

@@ -49,7 +49,5 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
                     seen.add(following)
                     left.append(following)
         reach[start] = seen
-    groups = {
-        tuple(sorted(other for other in reach[name] if name in reach.get(other, ()))) for name in graph
-    }
+    groups = {tuple(sorted(other for other in reach[name] if name in reach.get(other, ()))) for name in graph}
     return sorted(list(group) for group in groups if group)
