@@ -41,9 +41,9 @@ def main(commits: list[str]) -> None:
         packages, lines, total = size(commit)
         sizes.append(total)
         shown = ", ".join(f"{name} {count}" for name, count in sorted(packages.items()))
-        print(f"{commit or 'now'}: {lines} lines, {total} bytes ({shown})")
+        print(f"{commit or 'now'}: {lines} lines, {total} bytes ({shown})")  # noqa: T201 (what it is for)
     if len(sizes) > 1:
-        print(f"{100 * (sizes[-1] - sizes[-2]) / sizes[-2]:+.1f} % bytes")
+        print(f"{100 * (sizes[-1] - sizes[-2]) / sizes[-2]:+.1f} % bytes")  # noqa: T201 (what it is for)
 
 
 if __name__ == "__main__":
