@@ -83,7 +83,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Job, str]
             async for jobs in live.watch(run):
                 if jobs[at].state is State.RUNNING and not killed:
                     killed = True
-                    live.kill(run, at + 1)
+                    await live.kill(run, at + 1)
             jobs = live.jobs_of(run)
             logs = {}
             for name, job in zip(TASKS, jobs, strict=True):
