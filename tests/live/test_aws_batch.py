@@ -136,7 +136,7 @@ def test_like_tasks_are_one_array_and_are_found_by_its_mark(tmp_path: Path) -> N
         async with executor(tmp_path, limits={"arrays": True}) as live:
             run = await live.submit([shell(f"element {number}", "exit 5") for number in range(3)])
             jobs = await live.wait(run)
-            return jobs, await live.site.find(jobs)
+            return jobs, await live.client.find(jobs)
 
     jobs, (found, sure) = asyncio.run(asyncio.wait_for(story(), 60))
 
