@@ -63,7 +63,7 @@ async def _show(store: SqliteStore, record: RunRecord, job: Job, stream: str, li
 
 async def _write_all(executor: Executor, job: Job, stream: str, lines: int | None) -> int:
     """Write all of *stream*, or its last *lines*; return up to which byte."""
-    from adapter.cli.follow import write_bytes
+    from adapter.cli.output import write_bytes
     from adapter.errors import TransportError
 
     if lines is not None:
@@ -87,7 +87,7 @@ async def _follow(store: SqliteStore, record: RunRecord, job: Job, stream: str, 
     import asyncio
 
     from adapter.cli.context import backend_of, open_executor
-    from adapter.cli.follow import follow, write_bytes
+    from adapter.cli.output import follow, write_bytes
     from adapter.errors import TransportError
 
     async with open_executor(backend_of(record), store) as executor:

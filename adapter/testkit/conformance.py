@@ -1,6 +1,6 @@
 """The standard table: small real jobs on a live backend, and whether each ended as it must.
 
-``adapter check`` runs it on a client, our live tests on every scheduler that we can start. The cases are in
+``adapter check`` runs it on a site, our live tests on every scheduler that we can start. The cases are in
 :mod:`adapter.testkit.cases`.
 """
 

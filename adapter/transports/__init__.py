@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adapter.core.defaults import DEFAULTS
 from adapter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def transport_for(
     Raises:
         ConfigError: there is no transport of that kind, or it cannot be used.
     """
-    kind, client = connection.get("kind", "local"), connection.get("client") or "asyncssh"
+    connection = {**DEFAULTS["backend"]["connection"], **DEFAULTS["connection"], **connection}
+    kind, client = connection["kind"], connection["client"]
     if kind not in {"local", "ssh"}:
         raise ConfigError(f"connection.kind {kind!r} is unknown; it is local or ssh")
     if client not in {"asyncssh", "openssh"}:

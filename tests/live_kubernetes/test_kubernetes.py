@@ -113,7 +113,7 @@ def test_what_the_table_does_not_try(kubeconfig: dict[str, str], tmp_path: Path)
                 others = [job for number, job in enumerate(jobs) if number != at]
                 if all(job.state.is_final for job in others) and "too large" not in seen:
                     seen["too large"] = jobs[at].state
-                    live.kill(run, at + 1)
+                    await live.kill(run, at + 1)
             ended = dict(zip(CASES, live.jobs_of(run), strict=True))
             names = ("both streams", "first of two fails")
             return ended, seen, {name: (await live.read_log(ended[name], "stdout"))[0] for name in names}
