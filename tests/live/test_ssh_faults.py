@@ -358,7 +358,8 @@ def test_a_restart_of_sshd_and_the_end_of_all_sessions_lose_and_double_nothing(s
             return executor.jobs_of(run), transport.logins
 
     jobs, logins = asyncio.run(story())
-    assert logins in {2, 3}
+    # openssh logs in again at once, and may meet the sshd while it restarts
+    assert logins in ({2, 3} if CLIENT == "asyncssh" else {2, 3, 4})
     place.assert_once(jobs)
 
 
