@@ -73,7 +73,7 @@ class Backend:
     holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
     is. ``shell`` are the words of the program that reads the jobs' scripts. ``pass_env`` are names and patterns of
     what a step in an image gets of the job's own environment. ``automatic`` says for which tasks this backend is a
-    default, ``None`` for none. ``errors_otherwise`` are the words of sentences that name no cause: asked where none of
+    default, ``None`` for none. ``library`` says by name who needs a file of ``templates/lib``. ``errors_otherwise`` are the words of sentences that name no cause: asked where none of
     ``errors`` fits.
     ``same_machine``: jobs run on the machine that the commands run on.
     """
@@ -112,6 +112,7 @@ class Backend:
     requires: tuple[str, ...] = ()
     array: ArraySpec | None = None
     functions: Mapping[str, Template] = field(default_factory=dict)
+    library: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     automatic: Mapping[str, Any] | None = None
     errors: ErrorClasses = field(default_factory=dict)
@@ -231,6 +232,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         requires=tuple(document.get("requires", ())),
         array=array_from(document["array"]) if document.get("array") else None,
         functions={key: Template(body) for key, body in document.get("functions", {}).items()},
+        library=document.get("library", {}),
         secrets=document.get("secrets", {}),
         automatic=document.get("automatic"),
         errors=_error_classes(errors),

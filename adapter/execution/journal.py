@@ -370,6 +370,7 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
             "after_succeeded": tuple(record.get("after_succeeded", ())),
             "after_ended": tuple(record.get("after_ended", ())),
             "files_of": tuple(record.get("files_of", ())),
+            "step_codes": tuple(record.get("step_codes", ())),
         }
     )
 

@@ -210,27 +210,18 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
         "env": {"K": "v w"},
     }
     script = render_job(toy(prologue=["module load python"]), job_of(task), "/ws").script
-    body = script[script.index("steps() {") : script.index("# ---- the wrapper")]
+    body = script[script.index("steps() {") : script.index("run_job")]
     assert [line.strip() for line in body.splitlines() if line.strip()] == [
         "steps() {",
         "cd /ws/r1/0001-task/work || return",
-        "prologue_rest='module load python'",
-        "while next_prologue_command 1; do",
-        "{",
-        'eval "$prologue_command"',
-        '} 2>>"$prologue_file"',
-        "end_prologue_command $? || return",
-        "done",
-        '[ ! -f "$prologue_file" ] || return',
+        "prologue 1 'module load python' || return",
         "export K='v w'",
-        "# step 1 of 3",
-        "sh -c 'echo hello | wc -c' || return",
-        "# step 2 of 3",
-        "(trap 'exit 143' TERM INT HUP; trap : USR1 USR2 XCPU; "
-        "cd sub && X='1 2' a 'b c' <in >'out file' 2>err) || return",
-        "# step 3 of 3",
-        "may-fail || :",
-        "return 0",
+        "step 1 # of 3",
+        "sh -c 'echo hello | wc -c' || failed || return",
+        "step 2 # of 3",
+        "(stay; cd sub && X='1 2' a 'b c' <in >'out file' 2>err) || failed || return",
+        "step 3 # of 3",
+        "may-fail || failed || :",
         "}",
     ]
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapter.core.render import function_text
+from adapter.core.library import commands_text
 from adapter.core.template import quote
 from adapter.errors import CompletedCommand
 
@@ -119,9 +119,7 @@ class Recorder:
         folder = self._folder
         for name, text in (("say", say), ("say2", say2), ("code", str(code))):
             (folder / name).write_text(text, encoding="utf-8")
-        values = self._backend.values
-        functions = [function_text(name, body.render(values)) for name, body in self._backend.functions.items()]
-        script = "\n".join([*functions, f"( eval {quote(command)} ) </dev/null", ""])
+        script = commands_text(self._backend, [], library()) + f"( eval {quote(command)} ) </dev/null\n"
         environment = {"PATH": str(folder / "bin"), "HOME": str(folder), "LANG": "C.UTF-8"}
         (folder / "script").write_text(script, encoding="utf-8")
         with ExitStack() as files:
