@@ -10,11 +10,20 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.config import search
-from adapter.config.library import library
 from adapter.config.document import MOST_BACKEND_BYTES, Document, parse, read_file
+from adapter.config.library import library
 from adapter.config.search import Found
 from adapter.core.backend import Backend, backend_from, merge
-from adapter.core.schema import Finding, KeyPath, dotted, form_findings, without, without_echoes, without_nulls
+from adapter.core.schema import (
+    Finding,
+    KeyPath,
+    dotted,
+    form_findings,
+    unknown,
+    without,
+    without_echoes,
+    without_nulls,
+)
 from adapter.core.validate import problems_in
 from adapter.core.validate_advice import backend_advice
 from adapter.errors import ConfigError, PatternError, Problem, SchemaError, TemplateError

@@ -73,8 +73,8 @@ class Backend:
     holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
     is. ``shell`` are the words of the program that reads the jobs' scripts. ``pass_env`` are names and patterns of
     what a step in an image gets of the job's own environment. ``automatic`` says for which tasks this backend is a
-    default, ``None`` for none. ``library`` says by name who needs a file of ``templates/lib``. ``errors_otherwise`` are the words of sentences that name no cause: asked where none of
-    ``errors`` fits.
+    default, ``None`` for none. ``library`` says by name who needs a file of ``templates/lib``. ``errors_otherwise`` are
+    the words of sentences that name no cause: asked where none of ``errors`` fits.
     ``same_machine``: jobs run on the machine that the commands run on.
     """
 

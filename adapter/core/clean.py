@@ -138,7 +138,7 @@ _STORE_ROW = re.compile(r"^([a-z]+) ([0-9]{1,15}) (\S+)$", re.MULTILINE)
 
 
 def store_remove_step(where: str, workspace: str, names: Iterable[str]) -> Command:
-    """Return the command that removes *names* from the store of *workspace*: content only if nothing links to it now."""
+    """Return the command that removes *names* from the store of *workspace*: content only if nothing links to it."""
     names = list(names)
     outs = [name for name in names if _OUT.fullmatch(name)]
     parts = [name for name in names if _PART.fullmatch(name)]

@@ -27,7 +27,8 @@ def life_cycle(
 ) -> list[tuple[str, str]]:
     """Return what the life of *job* would send to the target, in order: name of the action, and its text.
 
-    *library*: the texts of the library's files, to be shown too; ``None`` for none of them. *workspace* is shown as it is written in the backend file, before the target makes a path of ``~`` or ``$NAME``.
+    *workspace* is shown as it is written in the backend file, before the target makes a path of ``~`` or ``$NAME``.
+    *library*: the texts of the library's files, to be shown too; ``None`` for none of them.
 
     Raises:
         UnsupportedResource: the backend cannot give what the task asks for.

@@ -58,29 +58,25 @@ def submit_step(
     end_mark: str,
     *,
     others: Sequence[Job] = (),
-    files: Mapping[str, str] | None = None,
     library: Mapping[str, str] | None = None,
-    store: str = "",
 ) -> Command:
     """Return the command that submits *job* once. *end_mark* stands alone on no line of the script.
 
-    *others* are those of an array that *job* leads: their folders are made too, and *files* are written, by path.
-    *library*: what the job needs of the library, by file name, as it is called in the folder *store*.
+    *others* are those of an array that *job* leads: their folders are made too. *library*: the files that the job needs
+    of the library, by name, and the path of the content of each.
     """
     directory, attempt = _place(job)
-    texts = {"script": rendered.script, **(files or {}), f"{attempt}/command": rendered.submit}
-    written = [
-        f"    cat >{shlex.quote(path)} <<'{end_mark}' || give_back\n{text.rstrip()}\n{end_mark}"
-        for path, text in texts.items()
-    ]
+    texts = {"script": rendered.script, **rendered.files, f"{attempt}/command": rendered.submit}
     folders = [words(f"{each.directory}/work" for each in others[at : at + 200]) for at in range(0, len(others), 200)]
-    linked = words(word for name, content in (library or {}).items() for word in (name, content))
     lines = [
         f"# submit {directory} {attempt}",
         f"if begin_submit {directory} {attempt}; then",
         *(f"    make_folders {chunk}" for chunk in folders),
-        *([f"    take_library {shlex.quote(store)} {linked}"] if library else []),
-        *written,
+        *(f"    take_library {name} {shlex.quote(path)}" for name, path in (library or {}).items()),
+        *(
+            f"    cat >{shlex.quote(path)} <<'{end_mark}' || give_back\n{text.rstrip()}\n{end_mark}"
+            for path, text in texts.items()
+        ),
         f"    run_submit{_forgotten(rendered.environment)}",
         "fi",
         f"show_receipt . {attempt}",

@@ -29,11 +29,13 @@ class RenderedJob:
     """What goes to the target for one job: its script, and the command that hands it over.
 
     ``environment`` says which variables of the target's the command does not see; see :class:`SubmitSpec`.
+    ``files`` are texts that have to be there besides, by path.
     """
 
     script: str
     submit: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def placed(job: Job, workspace: str) -> Job:

@@ -7,8 +7,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from adapter.core import bounds
 from adapter.config.library import library
+from adapter.core import bounds
 from adapter.core.answers import (
     Answer,
     Observation,
@@ -44,7 +44,7 @@ from adapter.core.render import placed, render_command, render_job
 from adapter.core.submission import read_submission
 from adapter.core.task import Step, Task
 from adapter.core.template import quote, target_path
-from adapter.core.watching import WATCH_PRELUDE, read_watch, watch_script
+from adapter.core.watching import WATCH_PRELUDE, read_watch, watch_step
 from adapter.errors import (
     CommandError,
     CompletedCommand,
@@ -193,12 +193,12 @@ class SchedulerClient:
     def _submit_step(self, group: Sequence[Job], end: str) -> Command:
         first = group[0]
         if first.array is None:
-            rendered, files = render_job(self.backend, first, self.workspace), {}
+            rendered = render_job(self.backend, first, self.workspace)
         else:
-            rendered, files = render_array(self.backend, group, self.workspace)
-        library = {f"{name}.sh": digest(text) for name, text in self._of_jobs().items()}
+            rendered = render_array(self.backend, group, self.workspace)
         store = store_of(self.workspace)
-        return submit_step(first, rendered, end, others=group[1:], files=files, library=library, store=store)
+        library = {f"{name}.sh": f"{store}/{digest(text)}" for name, text in self._of_jobs().items()}
+        return submit_step(first, rendered, end, others=group[1:], library=library)
 
     def _of_jobs(self) -> dict[str, str]:
         """Return the files of the library that a job of this backend needs, by name."""
@@ -388,8 +388,8 @@ class SchedulerClient:
         """
         assert self.backend.watch is not None
         nonce = f"adapter-{secrets.token_hex(8)}"
-        script = watch_script(self.backend.watch_command(self.workspace), nonce, most_s=WATCH_S)
-        result = await self._batch([Command(script, "watch")], timeout_s=WATCH_S + 30, prelude=WATCH_PRELUDE)
+        step = watch_step(self.backend.watch_command(self.workspace), nonce, most_s=WATCH_S)
+        result = await self._batch([step], timeout_s=WATCH_S + 30, prelude=WATCH_PRELUDE)
         completed = result.answers[0].completed
         if completed is None:
             raise ConnectError(f"the watch was cut off: {result.lost or 'its answer is not whole'}")

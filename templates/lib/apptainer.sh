@@ -40,6 +40,11 @@ launch_pass() { # launch_pass PATTERNS: the names of the job's variables that co
     done
 }
 
+ignored() { # ignored COMMAND...: the job goes on whatever becomes of this step
+    launch_ignored=yes
+    "$@"
+}
+
 in_image() { # in_image IMAGE... -- NAME... -- OPTION... -- COMMAND...: run COMMAND with the variables NAME inside
     trap 'launch_stopped=yes' TERM INT HUP # it reaches the step, too, which ends first
     rm -f "$launch_job/reason"

@@ -40,6 +40,11 @@ launch_pass() { # launch_pass PATTERNS: the names of the job's variables that co
     done
 }
 
+ignored() { # ignored COMMAND...: the job goes on whatever becomes of this step
+    launch_ignored=yes
+    "$@"
+}
+
 contained() { # contained STEP IMAGE... -- OPTION... -- COMMAND...: run a step; the exit code is that of COMMAND
     launch_name=$launch_token-$1 launch_stopped='' launch_part=images
     shift

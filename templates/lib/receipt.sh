@@ -33,17 +33,11 @@ put() {
         chmod 400 "$1/$2" && mv -f "$1/$2" "$1/$3" || rm -f "$1/$2"
 }
 
-take_library() { # take_library STORE FILE CONTENT...: link CONTENT of the store to FILE, or copy it where links fail
-    store=$1
-    shift
-    while [ $# -gt 0 ]; do
-        [ ! -e "$1" ] || rm -f "$1" # of an earlier try, perhaps of another version
-        if ! ln "$store/$2" "$1" 2>/dev/null && ! cp "$store/$2" "$1"; then
-            [ -z "${library_words-}" ] || echo "$library_words" >&2
-            give_back
-        fi
-        shift 2
-    done
+take_library() { # take_library FILE CONTENT: link a content of the store to FILE, or copy it where links fail
+    [ ! -e "$1" ] || rm -f "$1" # of an earlier try, perhaps of another version
+    ln "$2" "$1" 2>/dev/null || cp "$2" "$1" && return
+    [ -z "${library_words-}" ] || echo "$library_words" >&2
+    give_back
 }
 
 run_submit() { # run_submit [SED OPTION...]: without the variables whose names sed(1) prints; keep what it answers

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.config.library import library
 from adapter.core.library import commands_text
 from adapter.core.template import quote
 from adapter.errors import CompletedCommand
