@@ -51,12 +51,12 @@ run_job() { # run_job DIRECTORY TRY ID SETTING...: run the steps, write the exit
     explain_prologue
     [ -z "$watcher" ] || end_watch
     stop_launched
-    if has end_processes || [ -f overtime ]; then end_members; fi
+    if job_has end_processes || [ -f overtime ]; then end_members; fi
     [ ! -f overtime ] || end_job 143 time_limit
     end_job "$code"
 }
 
-has() { # has FLAG: whether the script asked for it
+job_has() { # job_has FLAG: whether the script asked for it
     case $job_flags in *" $1 "*) ;; *) return 1 ;; esac
 }
 
@@ -89,12 +89,12 @@ stay() { # a subshell forgets the traps of its shell: without its own it would e
     trap : USR1 USR2 XCPU
 }
 
-step() { # step NUMBER: this step begins, so the one before it ended well, unless it said otherwise
+begin_step() { # begin_step NUMBER: this step begins, so the one before it ended well, unless it said otherwise
     end_step 0
     step_number=$1
 }
 
-failed() { # the step that runs has ended with another code than 0, which is returned
+step_failed() { # the step that runs has ended with another code than 0, which is returned
     set -- "$?"
     end_step "$1"
     return "$1"
@@ -108,13 +108,13 @@ end_step() { # end_step CODE: note it for the exit file
 
 # ---- the prologue: command by command, so that none fails in silence ---------------------------------------------
 
-prologue() { # prologue NUMBER TEXT: run TEXT in this shell; not 0: a command of it failed, or left it
+run_prologue() { # run_prologue NUMBER TEXT: run TEXT in this shell; not 0: a command of it failed, or left it
     prologue_rest=$2
-    run_prologue "$1" || return
+    run_prologue_commands "$1" || return
     [ ! -f "$prologue_file" ]
 }
 
-run_prologue() {
+run_prologue_commands() {
     prologue_number=$1 # whatever the commands do to the arguments
     while next_prologue_command; do
         {
@@ -165,13 +165,13 @@ explain_prologue() { # a line of it failed, however it ended: `exit`, `set -e`, 
 
 end_job() { # end_job EXIT_CODE [REASON]: write the exit file over its reserved space, in one move
     code=$1 why=${2-} message='' user='' system='' peak=''
-    if has count_times; then
+    if job_has count_times; then
         times >"times"
         { read -r _; read -r user system; } <"times"
     fi
     [ -z "$peak_file" ] || read -r peak <"$peak_file"
     written_code=$code
-    if [ -z "$why" ] && has own_cgroup && memory_ran_out; then # what was killed may be a child of one that ends well
+    if [ -z "$why" ] && job_has own_cgroup && memory_ran_out; then # what was killed may be a child of one that ends well
         why=out_of_memory message='the job used up the memory that it may have'
         [ "$code" != 0 ] || written_code=137
     fi
@@ -200,7 +200,7 @@ memory_ran_out() { # of cgroup v2, v1
 
 find_memory_peak() { # in $peak_file: the kernel's count of this job's memory, if the job has a control group to itself
     peak_file=
-    if has own_cgroup; then
+    if job_has own_cgroup; then
         for file in /sys/fs/cgroup/memory.peak /sys/fs/cgroup/memory/memory.max_usage_in_bytes; do
             [ ! -r "$file" ] || peak_file=$file
         done

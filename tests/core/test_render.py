@@ -214,14 +214,14 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
     assert [line.strip() for line in body.splitlines() if line.strip()] == [
         "steps() {",
         "cd /ws/r1/0001-task/work || return",
-        "prologue 1 'module load python' || return",
+        "run_prologue 1 'module load python' || return",
         "export K='v w'",
-        "step 1 # of 3",
-        "sh -c 'echo hello | wc -c' || failed || return",
-        "step 2 # of 3",
-        "(stay; cd sub && X='1 2' a 'b c' <in >'out file' 2>err) || failed || return",
-        "step 3 # of 3",
-        "may-fail || failed || :",
+        "begin_step 1 # of 3",
+        "sh -c 'echo hello | wc -c' || step_failed || return",
+        "begin_step 2 # of 3",
+        "(stay; cd sub && X='1 2' a 'b c' <in >'out file' 2>err) || step_failed || return",
+        "begin_step 3 # of 3",
+        "may-fail || step_failed || :",
         "}",
     ]
 

@@ -80,6 +80,8 @@ def variants() -> list[tuple[str, bool]]:
 ALLOWED = {
     "SC1091": "the library is not where the sample says that it is",
     "SC2016": "the dollar of the sample's value must not be expanded",
+    "SC2046": "options that a program prints, or none",
+    "SC2329": "what the library calls: steps, stop_launched, launch_exec",
     "SC2086": "words: fields of /proc, which are numbers, and an id that a scheduler made",
 }
 
@@ -153,8 +155,8 @@ cd "$job" || exit 73
 steps() {
     cd /ws/RUN/0001-x/work || return
 
-    step 1 # of 1
-    ./x || failed || return
+    begin_step 1 # of 1
+    ./x || step_failed || return
 }
 
 run_job "$job" 1 "$id" steps=1 count_times end_processes \\
