@@ -628,4 +628,5 @@ def exit_file(backend: Backend) -> bool:
     if not is_shell(backend):
         return False
     script = render_job(backend, job_of(plain_task(backend)), WORKSPACE).script
-    return any("exit_code" in text for text in (script, *(library()[name] for name in files_for(backend, "job"))))
+    read = [library()[name] for name in files_for(backend, "job") if f"/{name}.sh" in script]
+    return any("exit_code" in text for text in (script, *read))

@@ -180,17 +180,17 @@ def test_a_job_s_folder_has_a_plain_name_whatever_the_task_s(name: str, folder: 
 @pytest.mark.parametrize(
     ("shell", "first", "submit"),
     [
-        (None, "#!/bin/sh", "setsid /bin/sh /ws/r1/0001-task/script"),
-        ("bash -l", "#!/bin/bash -l", "setsid /bin/bash -l /ws/r1/0001-task/script"),
-        ("/opt/bin/ksh", "#!/opt/bin/ksh", "setsid /opt/bin/ksh /ws/r1/0001-task/script"),
-        ("/usr/bin/env bash", "#!/usr/bin/env bash", "setsid /usr/bin/env bash /ws/r1/0001-task/script"),
+        (None, "#!/bin/sh", "/bin/sh /ws/r1/0001-task/script"),
+        ("bash -l", "#!/bin/bash -l", "/bin/bash -l /ws/r1/0001-task/script"),
+        ("/opt/bin/ksh", "#!/opt/bin/ksh", "/opt/bin/ksh /ws/r1/0001-task/script"),
+        ("/usr/bin/env bash", "#!/usr/bin/env bash", "/usr/bin/env bash /ws/r1/0001-task/script"),
     ],
 )
 def test_a_file_may_name_the_shell_that_reads_the_scripts(shell: str | None, first: str, submit: str) -> None:
     job = job_of({"command": "true"})
     rendered = render_job(shipped("local", **({"shell": shell} if shell else {})), job, "/ws")
     assert rendered.script.splitlines()[0] == first
-    assert rendered.submit.startswith(submit)
+    assert rendered.submit == f"start_job /ws/r1/0001-task/scheduler.log {submit}"
 
 
 def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_them() -> None:

@@ -73,7 +73,9 @@ def job_for(name: str, workspace: str, *, index: int = 1, image: bool = False) -
 
 
 def variants() -> list[tuple[str, bool]]:
-    return [(name, image) for name in shell_backends() for image in sorted({False, backend_of(name).launch is not None})]
+    return [
+        (name, image) for name in shell_backends() for image in sorted({False, backend_of(name).launch is not None})
+    ]
 
 
 # What shellcheck may not say of a rendered script, and why.
@@ -94,7 +96,10 @@ def test_shellcheck_finds_nothing_in_what_any_backend_renders(tmp_path: Path) ->
         if backend.array is not None and not image:
             elements = as_array([job_for(name, "/ws", index=index) for index in (1, 2, 3)], backend.array)
             rendered = render_array(backend, elements, "/ws")
-            scripts |= {f"{name}-array": rendered.script, f"{name}-element": rendered.files["/ws/r1/0001-two-steps/element"]}
+            scripts |= {
+                f"{name}-array": rendered.script,
+                f"{name}-element": rendered.files["/ws/r1/0001-two-steps/element"],
+            }
         for file, script in scripts.items():
             (tmp_path / file).write_text(script, encoding="utf-8")
     shellcheck = Path(sysconfig.get_path("scripts")) / "shellcheck"
@@ -139,7 +144,9 @@ def test_every_script_runs_its_steps_and_writes_how_each_ended(
 def test_a_script_is_what_a_person_would_write() -> None:
     task = task_from({"command": {"argv": ["./x"]}, "name": "x", "resources": {"cpu": 4}})
     job = placed(Job(run="RUN", index=1, task=task), "/ws")
-    assert render_job(backend_of("slurm"), job, "/ws").script == """\
+    assert (
+        render_job(backend_of("slurm"), job, "/ws").script
+        == """\
 #!/bin/sh
 #SBATCH --job-name=x
 #SBATCH --comment=adapter-RUN-1-1
@@ -162,6 +169,7 @@ steps() {
 run_job "$job" 1 "$id" steps=1 count_times end_processes \\
     stdin=/dev/null stdout=/ws/RUN/0001-x/stdout stderr=/ws/RUN/0001-x/stderr
 """
+    )
 
 
 @pytest.mark.parametrize("name", shell_backends())
