@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from adapter.config.load import load_backend
     from adapter.config.tasks import load_tasks
     from adapter.core.backend import Backend
+    from adapter.core.batch import Command
+    from adapter.core.event import Event, EventKind
     from adapter.core.job import Job, Usage
     from adapter.core.state import Reason, State
     from adapter.core.task import After, Input, Output, Resources, Step, Task, Until
     from adapter.errors import AdapterError, CompletedCommand
     from adapter.execution.executor import Executor
-    from adapter.execution.job_table import Event
-    from adapter.execution.journal import Journal
+    from adapter.execution.run import Run, RunningTask
+    from adapter.store.sqlite import SqliteStore
     from adapter.transports.base import Download, Transfer, Transport, Upload
     from adapter.transports.local import LocalTransport
     from adapter.transports.scripted import ScriptedTransport
@@ -29,19 +31,23 @@ _HOMES = {
     "AdapterError": "errors",
     "After": "core.task",
     "Backend": "core.backend",
+    "Command": "core.batch",
     "CompletedCommand": "errors",
     "Download": "transports.base",
-    "Event": "execution.book",
+    "Event": "core.event",
+    "EventKind": "core.event",
     "Executor": "execution.executor",
     "Input": "core.task",
     "Job": "core.job",
-    "Journal": "execution.journal",
     "LocalTransport": "transports.local",
     "Output": "core.task",
     "Reason": "core.state",
     "Resources": "core.task",
+    "Run": "execution.run",
+    "RunningTask": "execution.run",
     "ScriptedTransport": "transports.scripted",
     "Session": "api",
+    "SqliteStore": "store.sqlite",
     "State": "core.state",
     "Step": "core.task",
     "Task": "core.task",
@@ -58,11 +64,40 @@ _HOMES = {
 }
 
 __all__ = [
-    "AdapterError", "After", "Backend", "CompletedCommand", "Download", "Event", "Executor", "Input",
-    "Job", "Journal", "LocalTransport", "Output", "Reason", "Resources", "ScriptedTransport", "Session", "State",
-    "Step", "Task", "Transfer", "Transport", "Until", "Upload", "Usage", "__version__", "connect", "load_backend",
-    "load_tasks", "run",
-]  # fmt: skip
+    "AdapterError",
+    "After",
+    "Backend",
+    "Command",
+    "CompletedCommand",
+    "Download",
+    "Event",
+    "EventKind",
+    "Executor",
+    "Input",
+    "Job",
+    "LocalTransport",
+    "Output",
+    "Reason",
+    "Resources",
+    "Run",
+    "RunningTask",
+    "ScriptedTransport",
+    "Session",
+    "SqliteStore",
+    "State",
+    "Step",
+    "Task",
+    "Transfer",
+    "Transport",
+    "Until",
+    "Upload",
+    "Usage",
+    "__version__",
+    "connect",
+    "load_backend",
+    "load_tasks",
+    "run",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from adapter.config.load import load_backend
 from adapter.config.secrets import read_secrets
-from adapter.config.settings import refuse_on_login_node, state_dir
+from adapter.config.settings import links_dir, refuse_on_login_node, state_dir
 from adapter.core.backend import Backend
 from adapter.core.task import Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports import transport_for
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self, TypeVar
 
+    from adapter.core.event import Event
     from adapter.core.job import Job
-    from adapter.execution.job_table import Event
     from adapter.transports.base import Transfer, Transport
 
     Result = TypeVar("Result")
@@ -40,14 +40,14 @@ def connect(  # noqa: PLR0913 (each may be left out)
     backend: Backend | str,
     *,
     transport: Transport | None = None,
-    journal: Journal | str | Path | None = None,
+    store: SqliteStore | str | Path | None = None,
     on_event: Callable[[Event], None] | None = None,
     on_transfer: Callable[[Transfer], None] | None = None,
     trust: bool = False,
 ) -> Executor:
     """Return an executor for *backend* (itself, its name, or a path), to be used with ``async with``.
 
-    ``None`` for *transport* means the one that the backend's ``connection`` asks for; ``None`` for *journal* means the
+    ``None`` for *transport* means the one that the backend's ``connection`` asks for; ``None`` for *store* means the
     one that the command ``adapter`` uses, so that both see the same runs. ``on_event`` hears what happens;
     ``on_transfer`` how far large files are on their way, several times a second, if the transport is not your own.
     A backend file of the current folder must have been allowed by ``adapter trust``; *trust* takes it as it is.
@@ -55,15 +55,15 @@ def connect(  # noqa: PLR0913 (each may be left out)
     Raises:
         NotTrusted: a backend file of the current folder was not allowed.
         ConfigError: the backend file is wrong, there is none of that name, or it may not be used on this machine.
-        JournalError: the journal cannot be opened.
+        StoreError: the store cannot be opened.
     """
     loaded = backend if isinstance(backend, Backend) else load_backend(backend, trust=trust).backend
-    if not isinstance(journal, Journal):
-        journal = Journal.open(journal or state_dir() / "journal.sqlite")
+    if not isinstance(store, SqliteStore):
+        store = SqliteStore.open(store or state_dir() / "journal.sqlite")
     if transport is None:
         refuse_on_login_node(loaded)
-    transport = transport or transport_for(loaded.connection, on_transfer=on_transfer)
-    return Executor(loaded, transport=transport, journal=journal, secrets=read_secrets(loaded), on_event=on_event)
+    transport = transport or transport_for(loaded.connection, folder=links_dir(), on_transfer=on_transfer)
+    return Executor(loaded, transport=transport, store=store, secrets=read_secrets(loaded), on_event=on_event)
 
 
 class Session:
@@ -127,11 +127,11 @@ class Session:
 
     def kill(self, run: str, index: int | None = None) -> None:
         """Ask for the job *index* of *run*, or all its jobs, to be killed."""
-        self._do(self._call(lambda: self.executor.kill(run, index)))
+        self._do(self.executor.kill(run, index))
 
     def adopt(self, run: str) -> bool:
-        """Go on with *run* from the journal; ``False`` if another live process does."""
-        return self._do(self._call(lambda: self.executor.adopt(run)))
+        """Go on with *run* from the store; ``False`` if another live process does."""
+        return self._do(self.executor.adopt(run))
 
     def read_log(self, job: Job, stream: str = "stdout") -> str:
         """Return what *job* wrote to *stream* so far."""

@@ -8,8 +8,7 @@
     │   ├── NotTrusted
     │   ├── SchemaError
     │   ├── TemplateError
-    │   ├── PatternError
-    │   └── CannotSimulate
+    │   └── PatternError
     ├── TaskError                   3    the asker must act
     │   ├── RenderError
     │   └── UnsupportedResource
@@ -25,7 +24,7 @@
     ├── OutputError                 6    it ran and its answer cannot be read
     │   ├── JobIdNotFound
     │   └── AmbiguousJobId
-    ├── JournalError                7    the journal cannot be read or written
+    ├── StoreError                7    the store cannot be read or written
     └── JobError                   10    a job's own end, raised only where a caller asked for a result
         ├── JobFailed              10
         ├── JobKilled              11
@@ -35,12 +34,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from adapter.core.job import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +114,6 @@ class TemplateError(ConfigError):
 
 class PatternError(ConfigError):
     """A regular expression does not compile, lacks a named group or can take for ever."""
-
-
-class CannotSimulate(ConfigError):
-    """A backend file does not say enough to make a simulated scheduler of it."""
 
 
 class TaskError(AdapterError):
@@ -218,10 +211,34 @@ class AmbiguousJobId(OutputError):
     """A submit command's answer holds two different job ids."""
 
 
-class JournalError(AdapterError):
-    """The journal cannot be read or written."""
+class StoreError(AdapterError):
+    """The store cannot be read or written."""
 
     exit_code = 7
+
+
+class EndedJob(Protocol):
+    """What these errors need to know of a job; it is an :class:`adapter.Job`."""
+
+    @property
+    def key(self) -> str:
+        """Our name for it."""
+        ...
+
+    @property
+    def verdict(self) -> str:
+        """How it ended, in a few words."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """Why, in more words; may be empty."""
+        ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code; ``None`` where there is none."""
+        ...
 
 
 class JobError(AdapterError):
@@ -229,7 +246,7 @@ class JobError(AdapterError):
 
     exit_code = 10
 
-    def __init__(self, message: str, *, job: Job) -> None:
+    def __init__(self, message: str, *, job: EndedJob) -> None:
         super().__init__(message)
         self.job = job
 

@@ -4,7 +4,7 @@ A bare loop that only submits the same scripts is timed in the same run, on a si
 
     python -m benchmarks.scale 1000 slurm
 
-The loop starts one submit command for each job, one after the other, and looks at nothing. adapter writes the journal
+The loop starts one submit command for each job, one after the other, and looks at nothing. adapter writes the store
 before each submit, keeps the answers, watches the jobs until they have ended, and reads their exit codes.
 """
 
@@ -30,14 +30,12 @@ from adapter.core.render import placed, render_job
 from adapter.core.state import State
 from adapter.core.task import Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
-from adapter.testkit.simulate.folder import make_folder, stop
-from adapter.testkit.simulate.plan import make_plan
+from adapter.store.sqlite import SqliteStore
+from adapter.testkit.simulator import find_simulator, make_folder, stop
 from adapter.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from adapter.core.backend import Backend
-    from adapter.testkit.simulate.plan import Plan
 
 TASK = Task(name="nothing", steps=(Step(argv=("true",)),))
 
@@ -60,13 +58,13 @@ class Counting(LocalTransport):
 class Fake:
     """A simulated scheduler in a folder of its own."""
 
-    plan: Plan
+    simulator: Path
     folder: Path
     environment: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Write it."""
-        programs = make_folder(self.plan, self.folder, {"SLOTS": "4"})
+        programs = make_folder(self.simulator, self.folder, {"SLOTS": "4"})
         self.environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
 
     def ledger(self) -> list[str]:
@@ -96,8 +94,8 @@ def bare_loop(backend: Backend, fake: Fake, jobs: int, workspace: Path) -> float
 async def by_adapter(backend: Backend, fake: Fake, jobs: int, folder: Path) -> tuple[float, Counting]:
     """Return the seconds for a run of *jobs*, from the first word to the last exit code, and what was run."""
     transport = Counting(fake.environment)
-    journal = Journal.open(folder / "journal.sqlite")
-    async with Executor(backend, transport=transport, journal=journal) as executor:
+    store = SqliteStore.open(folder / "journal.sqlite")
+    async with Executor(backend, transport=transport, store=store) as executor:
         began = time.perf_counter()
         ended = await executor.wait(await executor.submit([TASK] * jobs))
         seconds = time.perf_counter() - began
@@ -110,16 +108,16 @@ async def by_adapter(backend: Backend, fake: Fake, jobs: int, folder: Path) -> t
 def main(jobs: int, name: str) -> None:
     """Measure both and print them, with their ratio."""
     given = load_backend(name).backend
-    plan = make_plan(given)
+    simulator = find_simulator(given)
     with tempfile.TemporaryDirectory(prefix="adapter-scale-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         document = merge(given.document, {"workspace": str(folder / "jobs"), "limits": {"poll_seconds": [0.5, 5]}})
         backend = backend_from(document, name=given.name, lineage=given.lineage)
-        bare, ours = Fake(plan, folder / "bare"), Fake(plan, folder / "ours")
+        bare, ours = Fake(simulator, folder / "bare"), Fake(simulator, folder / "ours")
         loop_s = bare_loop(backend, bare, jobs, folder / "bare-jobs")
         seconds, transport = asyncio.run(by_adapter(backend, ours, jobs, folder))
         for fake in (bare, ours):
-            stop(plan, fake.folder)
+            stop(simulator, fake.folder)
     print(f"{jobs} jobs on a simulated {name}, {os.cpu_count()} processors")
     print(f"bare loop of submits  {loop_s:7.1f} s  {jobs / loop_s:6.1f} jobs/s  1.00 commands a job")
     each = f"{transport.commands / jobs:.2f} commands a job, in {transport.batches} batches"

@@ -22,7 +22,8 @@ from adapter.config.load import load_backend
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.task import Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
+from adapter.transports.far import FarTransport
 from adapter.transports.ssh import SshTransport
 from tests.live.ssh_site import as_user, ssh_site
 from tests.live.wire import Wire
@@ -46,17 +47,21 @@ class Timing:
     bytes_up: int
 
 
-class Counting(SshTransport):
+class Counts(FarTransport):
     """Counts the commands by what they are for."""
 
-    def __init__(self, connection: dict[str, Any]) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: dict[str, Any], **options: Any) -> None:
+        super().__init__(connection, **options)
         self.commands: Counter[str] = Counter()
 
     async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
         """Run *command*, and count it."""
         self.commands[next((kind for kind, mark in KINDS.items() if re.search(mark, stdin)), "files")] += 1
         return await super().run(command, stdin=stdin, timeout_s=timeout_s)
+
+
+class Counting(Counts, SshTransport):
+    """Of the client that is used unless a backend says otherwise."""
 
 
 def connection_through(wire: Wire, client: SshSite, folder: Path, *options: str) -> dict[str, Any]:
@@ -88,9 +93,9 @@ async def no_op_jobs(client: SshSite, folder: Path, *, jobs: int, round_trip_s: 
     async with Wire(client.target_port, delay_s=round_trip_s / 2) as wire:
         connection = connection_through(wire, client, folder)
         transport = Counting(connection)
-        journal = Journal.open(folder / f"journal-{round_trip_s}.sqlite")
+        store = SqliteStore.open(folder / f"store-{round_trip_s}.sqlite")
         began = time.monotonic()
-        async with Executor(far_backend(connection, folder.name), transport=transport, journal=journal) as executor:
+        async with Executor(far_backend(connection, folder.name), transport=transport, store=store) as executor:
             run = await executor.submit([task] * jobs)
             ended = await executor.wait(run)
             seconds = time.monotonic() - began

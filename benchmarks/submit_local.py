@@ -4,7 +4,7 @@
 
 Both submit held jobs, so that no running job takes the processor from the one or the other; all are killed at the end.
 The loop is what a user would write: one sbatch for each job, its answer read. Ours also makes a folder for each job,
-writes its script, keeps the answer in a receipt there, and writes the journal before and after.
+writes its script, keeps the answer in a receipt there, and writes the store before and after.
 """
 
 # ruff: noqa: T201, S604 (a benchmark prints what it measured; `shell` is what a task runs)
@@ -21,14 +21,14 @@ from adapter.config.load import load_backend
 from adapter.core.backend import backend_from, merge
 from adapter.core.task import Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 
 HELD = ("--hold",)
 
 
 async def ours(jobs: int, folder: Path) -> float:
-    """Return the seconds until all are in the scheduler and the journal has their ids."""
+    """Return the seconds until all are in the scheduler and the store has their ids."""
     loaded = load_backend("slurm").backend
     document = merge(loaded.document, {"workspace": str(folder / "workspace")})
     backend = backend_from(document, name="slurm", lineage=loaded.lineage)
@@ -36,15 +36,15 @@ async def ours(jobs: int, folder: Path) -> float:
         name="no-op", steps=(Step(shell="true"),), native={"slurm": HELD},
         resources=Resources(cpu=1, ram_bytes=50 * 1024**2),
     )  # fmt: skip
-    journal = Journal.open(folder / "journal.sqlite")
-    async with Executor(backend, transport=LocalTransport(), journal=journal) as executor:
+    store = SqliteStore.open(folder / "journal.sqlite")
+    async with Executor(backend, transport=LocalTransport(), store=store) as executor:
         began = time.monotonic()
         run = await executor.submit([task] * jobs)
         handed_over = await executor.handed_over(run)
         seconds = time.monotonic() - began
         if len({job.job_id for job in handed_over} - {None}) != jobs:
             raise AssertionError("not all jobs were handed over")
-        executor.kill(run)
+        await executor.kill(run)
         await executor.wait(run)
     return seconds
 

@@ -1,4 +1,4 @@
-"""Write the tables of the documents from the schemas, the shipped backends and the code's own dictionaries.
+"""Write the tables of the documents from the table of keys, the shipped backends and the code's own dictionaries.
 
 ``python docs/make_reference.py`` rewrites every marked part of the files in ``FILES``; with ``--check`` nothing is
 written, and the exit code is 1 if a file would change. A test compares them too.
@@ -6,11 +6,13 @@ written, and the exit code is 1 if a file would change. A test compares them too
 
 from __future__ import annotations
 
-import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from adapter.config.load import load_merged
 from adapter.core.backend import ERROR_CLASSES, backend_from
@@ -34,178 +36,12 @@ if TYPE_CHECKING:
     from adapter.config.load import MergedBackend
     from adapter.core.backend import Backend
 
+Entry = dict[str, Any]
 HERE = Path(__file__).resolve().parent
-SCHEMAS = HERE.parent / "schemas"
 TEMPLATES = HERE.parent / "templates"
 
-# What is in force where a key is left out. The schemas do not say it, because a file may get the key from its parents.
-DEFAULTS = {
-    "name": "the file's name without its ending",
-    "abstract": "`false`",
-    "proof": "nothing is said",
-    "automatic": "never chosen unless it is named",
-    "automatic.probe": "always usable",
-    "connection": "`{kind: local}`",
-    "same_machine": "`false`",
-    "secrets": "none",
-    "secrets.NAME.optional": "`false`",
-    "functions": "none",
-    "defaults": "none: what is not asked for is not written",
-    "submit.timeout": "`60s`",
-    "submit.job_id_inside": "none: a running job does not know its id",
-    "submit.environment": "nothing is dropped",
-    "submit.goes_to": "not known before: a job with a qualifier is waited for by adapter",
-    "submit.ended_is_any_end": "`false`: adapter itself waits for the end of a task",
-    "monitor.timeout": "`60s`",
-    "monitor.exit_code.decode": "`plain`",
-    "monitor.max_ids": "`500`",
-    "monitor.absent.gone_after": "`60s`",
-    "monitor.requeues": "`false`",
-    "monitor.success_needs_exit_file": "`false`; `true` with `extends: batch`",
-    "result": "none: accounting is not asked",
-    "result.timeout": "`60s`",
-    "result.states": "those of `monitor`",
-    "result.reasons": "those of `monitor`",
-    "result.exit_code.decode": "`plain`",
-    "result.max_ids": "`500`",
-    "monitor.json.rows": "the whole answer",
-    "monitor.json.next": "the answer has one page",
-    "result.json.rows": "the whole answer",
-    "find.json.rows": "the whole answer",
-    "submit.json.rows": "the whole answer",
-    "images": "none: a task with an image is refused",
-    "launch": "none",
-    "launch.program": "not looked for",
-    "shell": "`sh`",
-    "pass_env": "nothing; `batch` and the schedulers name theirs",
-    "requires": "nothing",
-    "array": "none",
-    "array.first": "`0`",
-    "array.min_size": "`2`",
-    "array.max_size": "`1000`",
-    "limits.arrays": "`false`",
-    "find": "none: a submit in doubt ends as `lost`, never repeated",
-    "watch": "none: jobs are only polled",
-    "watch.row": "that of `monitor`",
-    "watch.json": "that of `monitor`",
-    "watch.json.rows": "the whole answer",
-    "find.timeout": "`60s`",
-    "kill.timeout": "`60s`",
-    "kill.max_ids": "`500`",
-    "kill.escalate": "none",
-    "kill.escalate.timeout": "`60s`",
-    "limits.max_tasks": "no limit",
-    "limits.submit_per_minute": "no limit",
-    "limits.submit_batch": "`100`",
-    "limits.poll_seconds": "`[1, 30]`",
-    "limits.capacity": "no limit",
-    "directives.quote": "`shell`",
-    "queues": "none: the scheduler's own default",
-    "queues[].when": "fits every task",
-    "queues[].over": "`refuse`",
-    "logs.stdout": "`{{ stdout }}`",
-    "logs.stderr": "`{{ stderr }}`",
-    "logs.stdout.timeout": "`60s`",
-    "logs.stderr.timeout": "`60s`",
-}
-EXAMPLES = {
-    "format": "1",
-    "name": "cluster",
-    "summary": "Our cluster, from its login node",
-    "proof": "captures",
-    "automatic.for": "images",
-    "automatic.rank": "1",
-    "automatic.probe": "docker ps --quiet",
-    "secrets.NAME.env": "TES_TOKEN",
-    "secrets.NAME.file": "~/.config/tes-password",
-    "secrets.NAME.command": "pass show tes",
-    "abstract": "true",
-    "same_machine": "true",
-    "defaults": "{cpu: 1, ram: 2 GiB, walltime: 30m}",
-    "supports": "[walltime, ram_limit]",
-    "limits.max_tasks": "200",
-    "limits.submit_per_minute": "600",
-    "limits.submit_batch": "50",
-    "limits.arrays": "true",
-    "queues[].name": "short",
-    "queues[].when": "walltime <= 3600",
-    "queues[].max": "{cpu: 64, ram: 256 GiB}",
-    "queues[].over": "clamp",
-    "directives.options": "{cpu: '--cpus-per-task={{ cpu | ceil }}'}",
-    "submit.command": "sbatch --parsable {{ script }}",
-    "submit.options": "{queue: '-q {{ queue }}'}",
-    "submit.timeout": "2m",
-    "submit.job_id": r"'^(?P<job_id>\d+)$'",
-    "monitor.command": "squeue --jobs={{ job_ids | join(',') }}",
-    "monitor.row": r"'^(?P<job_id>\d+) (?P<state>\w+)$'",
-    "monitor.fields": r"{job_id: '^Job Id: (\S+)', state: '^job_state = (\w)'}",
-    "monitor.json.rows": "tasks",
-    "monitor.json.job_id": "id",
-    "monitor.json.state": "state",
-    "monitor.json.exit_code": "logs[-1].exit_code",
-    "monitor.json.next": "next_page_token",
-    "monitor.states": "{running: [RUNNING], failed/time_limit: [TIMEOUT]}",
-    "monitor.reasons": "{held: [JobHeldUser]}",
-    "monitor.exit_codes": "{0: running, 1: gone}",
-    "monitor.exit_code.decode": "wait_status",
-    "monitor.exit_code.reasons": "{-29: time_limit}",
-    "monitor.max_ids": "200",
-    "monitor.absent.gone_after": "2m",
-    "monitor.requeues": "true",
-    "monitor.success_needs_exit_file": "true",
-    "launch.program": "apptainer",
-    "launch.command": "apptainer exec {{ options }} {{ image }} {{ argv | words }}",
-    "launch.options": "{gpu: --nv}",
-    "requires": "[image]",
-    "directives.quote": "doubled",
-    "array.option": "'--array=0-{{ last }}'",
-    "array.index": "SLURM_ARRAY_TASK_ID",
-    "array.job_id": "'{{ job_id }}_{{ index }}'",
-    "find.row": r"'^(?P<job_id>\d+) (?P<token>adapter-\S+)$'",
-    "find.json.token": "tags.adapter_token",
-    "kill.command": "scancel {{ job_ids | words }}",
-    "kill.escalate.after": "40s",
-    "kill.escalate.command": "scancel --signal=KILL {{ job_ids | words }}",
-    "logs.stdout": "'{{ stdout }}'",
-    "logs.stdout.command": "kubectl logs job/{{ job_id }}",
-    "logs.stdout.json": "logs[-1].stdout",
-    "errors.transient": "[Socket timed out]",
-    "errors.limit": "[job submit limit]",
-    "errors.auth": "[Access denied]",
-    "errors.gone": "[Invalid job id specified]",
-    "errors.permanent": "[invalid partition]",
-    "errors.otherwise": "{limit: [job submit limit]}",
-    "errors.otherwise.transient": "[in a library call]",
-    "errors.otherwise.limit": "[job submit limit]",
-    "errors.otherwise.auth": "[rejected]",
-    "errors.otherwise.gone": "[No such]",
-    "errors.otherwise.permanent": "[Job not submitted]",
-    "version.command": "sbatch --version",
-    "version.pattern": r"'slurm (?P<version>[\d.]+)'",
-    "when[].use": "{monitor: {max_ids: 100}}",
-}
-# The schema's sentence, where what this version does has to be said with it.
-NOTES = {
-    "needs": "Looked for once, before anything leaves; what is missing is an error that names it.",
-    "connection.host": "For `ssh`.",
-    "connection.user": "For `ssh`.",
-    "connection.port": "For `ssh`.",
-    "connection.login_shell": "For `ssh`.",
-    "connection.config": "For `ssh`.",
-    "connection.known_hosts": "For `ssh`.",
-    "connection.max_channels": "For `ssh`.",
-    "connection.share": "For `ssh`.",
-    "connection.compression": "For `ssh`.",
-    "proof": "Not inherited.",
-    "automatic": "Not inherited.",
-    "secrets": "See [secrets](#secrets).",
-    "document": "See [documents](#document).",
-    "logs.stdout": "Standard output and standard error are asked for with `adapter logs`.",
-    "limits.arrays": "See [arrays](#array).",
-    "limits.max_tasks": "Counted by each `adapter` process for the jobs that it drives.",
-    "limits.submit_per_minute": "Counted by each `adapter` process.",
-    "limits.capacity": "Counted by each `adapter` process.",
-}
+TABLE: dict[str, Any] = yaml.safe_load((HERE.parent / "schemas" / "keys.yaml").read_text(encoding="utf-8"))
+TYPES: dict[str, Entry] = {**TABLE["types"], **TABLE["task"]["types"], "resource_names": {"type": "names"}}
 
 # One line for each filter: an example, the value it is tried with, and what it does.
 _VALUES: dict[str, Any] = {
@@ -285,7 +121,7 @@ _REASONS = {
     Reason.REQUEUED: "the scheduler put it back into its queue",
 }
 _STATES = {
-    State.WAITING: "in our journal, not yet handed to the scheduler",
+    State.WAITING: "in our store, not yet handed to the scheduler",
     State.QUEUED: "the scheduler has it",
     State.HELD: "the scheduler has it and will not start it until somebody lets it",
     State.RUNNING: "its commands run",
@@ -314,107 +150,81 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def load(name: str) -> dict[str, Any]:
-    """Return the JSON Schema *name*."""
-    return json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-
-
 _TYPES = {
     "string": "text", "number": "number", "integer": "whole number", "boolean": "true or false",
-    "array": "list", "object": "map",
+    "array": "list", "object": "map", "names": "list of names",
 }  # fmt: skip
 
 
-def type_of(schema: Mapping[str, Any]) -> str:
+def type_of(entry: Entry) -> str:
     """Return what a value looks like, in a few words."""
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if "enum" in schema:
-        return ", ".join(f"`{choice}`" for choice in schema["enum"] if choice is not None)
-    kinds = [kind for each in (schema, *schema.get("anyOf", ())) for kind in _kinds(each)]
-    names = dict.fromkeys(_TYPES[kind] for kind in kinds if kind != "null")
-    text = " or ".join(names)
-    inner = schema.get("items")
-    if text == "list" and isinstance(inner, dict) and "enum" in inner:
-        return "list of names"
-    return text or "map"
+    if "is" in entry:
+        return type_of(TYPES.get(entry["is"], {}))
+    if "const" in entry:
+        return f"`{entry['const']}`"
+    if "enum" in entry:
+        return ", ".join(f"`{choice}`" for choice in entry["enum"])
+    if "anyOf" in entry:
+        return " or ".join(dict.fromkeys(map(type_of, entry["anyOf"])))
+    if "enum" in entry.get("items", {}):
+        return _TYPES["names"]
+    kinds = entry.get("type", "object")
+    return " or ".join(_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
 
 
-def _kinds(schema: Mapping[str, Any]) -> list[str]:
-    kinds = schema.get("type", [])
-    return [kinds] if isinstance(kinds, str) else [*kinds]
+def unset(entry: Entry) -> str:
+    """Return what is in force where a key is left out."""
+    if "unset" in entry:
+        return str(entry["unset"])
+    if "default" not in entry:
+        return ""
+    return "none" if entry["default"] in ({}, [], "") else f"`{_written(entry['default'])}`"
 
 
-def resolved(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *schema* with what its ``$ref`` means; its own words win."""
-    if "$ref" not in schema:
-        return dict(schema)
-    meant: Any = whole
-    for part in schema["$ref"].removeprefix("#/").split("/"):
-        meant = meant[part]
-    return {**resolved(meant, whole), **{key: value for key, value in schema.items() if key != "$ref"}}
+def example(entry: Entry) -> str:
+    """Return the first example of a key."""
+    examples = entry.get("examples") or [entry.get("example")]
+    return "" if examples[0] is None else f"`{_written(examples[0])}`"
 
 
-def rows_of(path: str, schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[list[str]]:
+def rows_of(path: str, entry: Entry) -> Iterator[list[str]]:
     """Return a row for the key at *path* and one for each key below it; resources have a table of their own."""
-    schema = resolved(schema, whole)
-    meaning = schema.get("description", "")
-    if path in NOTES:
-        meaning = f"{meaning} {NOTES[path]}"
-    example = EXAMPLES.get(path) or _written(schema.get("examples", [None])[0])
-    yield [f"`{path}`", type_of(schema), meaning, DEFAULTS.get(path, ""), f"`{example}`" if example else ""]
-    if path in {"defaults", "limits.capacity", "queues[].max", "when[].use", "resources"} or path.endswith("options"):
-        return
-    below = [schema, *schema.get("anyOf", ())]
-    for each in below:
-        for key, value in each.get("properties", {}).items():
-            yield from rows_of(f"{path}.{key}", value, whole)
-    named = schema.get("additionalProperties")
-    if isinstance(named, dict) and named.get("properties"):
-        yield from list(rows_of(f"{path}.NAME", named, whole))[1:]
-    items = schema.get("items")
-    if isinstance(items, dict) and items.get("properties"):
-        for key, value in items["properties"].items():
-            yield from rows_of(f"{path}[].{key}", value, whole)
+    meaning = " ".join(filter(None, (entry.get("means"), entry.get("note"))))
+    yield [f"`{path}`", type_of(entry), meaning, unset(entry), example(entry)]
+    shared = {"keys": entry["keys"]} if "keys" in entry else TYPES.get(entry.get("is", ""), {})
+    below = [("", each) for each in (shared, *entry.get("anyOf", ()))]
+    below += [(".NAME", entry.get("values", {})), ("[]", entry.get("items", {}))]
+    for between, each in below:
+        for key, value in each.get("keys", {}).items():
+            yield from rows_of(f"{path}{between}.{key}", value)
 
 
-def _written(example: Any) -> str:
-    """Return *example* as YAML in one line."""
-    match example:
-        case None:
-            return ""
-        case list():
-            return "[" + ", ".join(_written(each) for each in example) + "]"
-        case dict():
-            return "{" + ", ".join(f"{key}: {_written(value)}" for key, value in example.items()) + "}"
-        case str() if re.search(r"^[#$<>]|[#{}\[\],:] |,|^-", example) and not re.fullmatch(r"[\w$/.~-]+", example):
-            return f"'{example}'"
-    return str(example)
+def _written(value: Any) -> str:
+    """Return *value* as YAML in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("...\n").strip()
 
 
 HEAD = ["key", "type", "meaning", "if left out", "example"]
 
 
-def _keys(*names: str) -> str:
-    whole = load("backend")
-    keys = whole["$defs"]["keys"]["properties"]
-    return table(HEAD, (row for name in names for row in rows_of(name, keys[name], whole)))
+def _section_of(key: str) -> str:
+    return str(TABLE["backend"]["keys"][key].get("section", key))
 
 
-def _resources(whole: Mapping[str, Any], *, with_places: bool) -> str:
-    keys = whole["$defs"]["keys"]["properties"]
-    known = (keys["defaults"] if with_places else keys["resources"])["properties"]
+def _section(name: str) -> str:
+    keys = TABLE["backend"]["keys"].items()
+    return table(HEAD, (row for key, entry in keys if _section_of(key) == name for row in rows_of(key, entry)))
+
+
+def _resources(*, with_places: bool) -> str:
+    rows = [[f"`{name}`", type_of(entry), entry["means"]] for name, entry in TABLE["resources"].items()]
     head = ["resource", "type", "meaning"]
-    rows = [[f"`{name}`", type_of(schema), schema["description"]] for name, schema in known.items()]
     if not with_places:
         return table(head, rows)
-    caps = keys["queues"]["items"]["properties"]["max"]["properties"]
-    sums = keys["limits"]["properties"]["capacity"]["properties"]
-    places = [["yes" if name in caps else "", "yes" if name in sums else ""] for name in known]
-    return table(
-        [*head, "`queues[].max`", "`limits.capacity`"],
-        (row + place for row, place in zip(rows, places, strict=True)),
-    )
+    caps = ["yes" if "cap" in entry else "" for entry in TABLE["resources"].values()]
+    places = ([*row, cap, cap] for row, cap in zip(rows, caps, strict=True))
+    return table([*head, "`queues[].max`", "`limits.capacity`"], places)
 
 
 def _options(_: str = "") -> str:
@@ -470,32 +280,29 @@ def _classes() -> str:
     return table(head, ([f"`{name}`", *_CLASSES[name]] for name in ERROR_CLASSES))
 
 
+_TASK_TYPES = {"command": "a step", "steps": "list of steps", "inputs": "list of inputs", "outputs": "list of outputs"}
+
+
 def _task_keys() -> str:
-    whole = load("task")
-    keys = whole["$defs"]["keys"]["properties"]
-    own_tables = ("command", "steps", "inputs", "outputs")
-    rows = [[f"`{key}`", "a step" if key == "command" else "list", keys[key]["description"], ""] for key in own_tables]
-    for name, schema in keys.items():
-        if name not in own_tables:
-            examples = f"`{_written(schema['examples'][0])}`" if "examples" in schema else ""
-            rows.append([f"`{name}`", type_of(schema), schema["description"], examples])
-    return table(["key", "type", "meaning", "example"], rows)
+    keys = TABLE["task"]["keys"].items()
+    rows = (
+        [f"`{key}`", _TASK_TYPES.get(key) or type_of(entry), entry["means"], unset(entry), example(entry)]
+        for key, entry in keys
+    )
+    return table(HEAD, rows)
 
 
 def _task_part(part: str) -> Callable[[], str]:
     def write() -> str:
-        whole = load("task")
-        rows = list(rows_of(part, whole["$defs"][part], whole))[1:]
-        return table(["key", "type", "meaning"], ([row[0].replace(f"{part}.", ""), *row[1:3]] for row in rows))
+        rows = list(rows_of(part, {"anyOf": TABLE["task"]["types"][part]["anyOf"]}))[1:]
+        return table(HEAD[:4], ([row[0].replace(f"{part}.", ""), *row[1:4]] for row in rows))
 
     return write
 
 
 def _set_keys() -> str:
-    whole = load("task")
-    keys = {key: resolved(value, whole) for key, value in whole["$defs"]["set"]["properties"].items()}
-    rows = [[f"`{key}`", type_of(schema), schema["description"]] for key, schema in keys.items()]
-    return table(["key", "type", "meaning"], rows)
+    keys = TABLE["task"]["set"]["keys"].items()
+    return table(HEAD[:3], ([f"`{key}`", type_of(entry), entry["means"]] for key, entry in keys))
 
 
 def shipped() -> Iterator[Backend]:
@@ -526,34 +333,18 @@ def _proofs() -> str:
 
 def _protocols() -> str:
     able = [backend for backend in shipped() if backend.images]
-    known = list(load("backend")["$defs"]["keys"]["properties"]["images"]["propertyNames"]["enum"])
+    known = TABLE["backend"]["keys"]["images"]["names"]["enum"]
     rows = [[f"`{one.name}`", *("yes" if name in one.images else "" for name in known)] for one in able]
     return table(["backend", *(f"`{name}://`" for name in known)], rows)
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    **{name: partial(_section, name) for name in map(_section_of, TABLE["backend"]["keys"])},
     "proofs": _proofs,
     "protocols": _protocols,
-    "file": lambda: _keys("format", "name", "summary", "extends", "abstract", "proof", "automatic"),
-    "place": lambda: _keys("connection", "same_machine", "workspace", "needs", "programs"),
-    "secrets": lambda: _keys("secrets"),
-    "functions": lambda: _keys("functions"),
-    "wishes": lambda: _keys("values", "defaults", "supports", "limits", "queues", "prologue"),
-    "resources": lambda: _resources(load("backend"), with_places=True),
-    "script": lambda: _keys("directives", "script"),
-    "document": lambda: _keys("document"),
-    "images": lambda: _keys("images", "launch", "requires"),
-    "array": lambda: _keys("array"),
+    "resources": lambda: _resources(with_places=True),
     "options": _options,
-    "submit": lambda: _keys("submit"),
-    "monitor": lambda: _keys("monitor"),
-    "result": lambda: _keys("result"),
-    "find": lambda: _keys("find"),
-    "watch": lambda: _keys("watch"),
-    "kill": lambda: _keys("kill"),
-    "logs": lambda: _keys("logs"),
-    "errors": lambda: _keys("errors") + "\n\n" + _classes(),
-    "versions": lambda: _keys("version", "when"),
+    "errors": lambda: _section("errors") + "\n\n" + _classes(),
     "groups": lambda: ", ".join(f"`{group}`" for group in sorted(GROUPS)),
     "states": lambda: table(["state", "means"], ([f"`{state}`", _STATES[state]] for state in State)),
     "reasons": lambda: table(["reason", "means"], ([f"`{reason}`", _REASONS[reason]] for reason in Reason)),
@@ -564,7 +355,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "task-step": _task_part("step"),
     "task-input": _task_part("input"),
     "task-output": _task_part("output"),
-    "task-resources": lambda: _resources(load("task"), with_places=False),
+    "task-resources": lambda: _resources(with_places=False),
 }
 FILES = ("reference-backend.md", "reference-tasks.md", "sysadmins.md", "../README.md")
 _PLACE = re.compile(r"^(?P<path>\S+)(?P<between> {2,}.* {2,}templates/(?P<name>[\w-]+)\.yaml:)\d+$", re.MULTILINE)

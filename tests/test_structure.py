@@ -98,9 +98,19 @@ def test_the_wheel_is_what_runs_there(bare: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["templates", "schemas"])
 def test_the_wheel_carries_every_template_and_schema(bare: Path, folder: str) -> None:
-    carried = {path.name: path.read_bytes() for path in (bare / "site" / "adapter" / "_data" / folder).iterdir()}
-    assert carried == {path.name: path.read_bytes() for path in (ROOT / folder).iterdir()}
+    carried = contents(bare / "site" / "adapter" / "_data" / folder)
+    assert carried == contents(ROOT / folder)
     assert carried
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_installed_command_runs_with_a_simulated_scheduler(bare: Path) -> None:
+    adapter = [sys.executable, str(bare / "site" / "bin" / "adapter")]
+    done = in_bare(bare, *adapter, "simulate", "slurm", "--", "sbatch", "--parsable", "--hold", "--wrap", "true")
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def test_the_installed_command_lists_the_shipped_backends(bare: Path) -> None:

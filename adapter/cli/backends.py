@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from adapter.config.load import BackendEntry
 
 _MOST_SHOWN = 70
+MAIN_KEYS = (
+    "needs", "supports", "values", "defaults", "limits", "directives", "submit", "array", "monitor", "result", "kill",
+    "find", "version", "errors",
+)  # fmt: skip
 
 
 @click.group()
@@ -149,20 +153,15 @@ def new(name: str, like: str | None, to: Path | None) -> None:
       adapter backends new cluster
       adapter backends new cluster --like other --to site/cluster.yaml
     """
-    from adapter.cli.skeleton import CAPTURE, skeleton, skeleton_like
-    from adapter.config.load import load_merged
     from adapter.config.trust import absolute, allow, fingerprint
 
     _check_name(name)
     file = to or Path(".adapter") / f"{name}.yaml"
-    form = _schema("backend")
     if like is None:
-        files = {
-            file: skeleton(name, form),
-            file.parent / "captures" / name / "monitor.yaml": CAPTURE.replace("{schema}", _schema("capture")),
-        }
+        capture = file.parent / "captures" / name / "monitor.yaml"
+        files = {file: _skeleton("backend", name), capture: _skeleton("capture", name)}
     else:
-        files = {file: skeleton_like(name, like, load_merged(like).document, form)}
+        files = {file: _skeleton("like", name).replace("LIKE", like) + _main_keys(like)}
     _write_new(files)
     for written in files:
         click.echo(f"wrote {written}")
@@ -170,7 +169,7 @@ def new(name: str, like: str | None, to: Path | None) -> None:
         allow(absolute(file), fingerprint(files[file].encode()))  # who made it need not be asked
     shown, trust = (str(file), "") if to else (name, f" adapter trust {name};")
     click.echo(f"next: adapter validate {file}; adapter test {shown};{trust} adapter check {shown} --quick")
-    click.echo(f"an editor completes and checks it by its first line; the schema is {form}", err=True)
+    click.echo(f"an editor completes and checks it by its first line; the schema is {_schema('backend')}", err=True)
 
 
 @backends.command()
@@ -191,6 +190,24 @@ def _check_name(name: str) -> None:
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise click.UsageError(f"{name!r} is no name: letters, digits, . _ and -, beginning with a letter or digit")
+
+
+def _skeleton(which: str, name: str) -> str:
+    """Return a file to fill in, of ``templates/skeletons``; its first line leads to the schema as it was installed."""
+    from adapter.config.search import shipped
+
+    text = shipped("templates").joinpath("skeletons", f"{which}.yaml").read_text(encoding="utf-8")
+    return text.replace("../../schemas", str(shipped("schemas"))).replace("name: NAME", f"name: {name}")
+
+
+def _main_keys(like: str) -> str:
+    """Return the main keys of the backend *like* in comments."""
+    from adapter.cli.text import as_yaml
+    from adapter.config.load import load_merged
+
+    document = load_merged(like).document
+    shown = as_yaml({key: document[key] for key in MAIN_KEYS if key in document})
+    return "".join(f"# {line}".rstrip() + "\n" for line in shown.splitlines())
 
 
 def _schema(which: str) -> str:

@@ -172,7 +172,7 @@ def report(found: Found) -> str:
     from adapter.testkit.conformance import Verdict
 
     scrub = found.scrubber()
-    kind = found.backend.connection.get("kind", "local")
+    kind = found.backend.connection["kind"]
     lines = [
         f"# adapter check {found.backend.name}",
         "",

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from adapter.core.clean import Found
     from adapter.core.job import Job
     from adapter.execution.cleaner import Cleaner, Options
-    from adapter.execution.journal import Journal, RunRecord
+    from adapter.store.base import RunRecord
+from adapter.store.sqlite import SqliteStore
 
 _SAID_NO = 5  # as documented: a command ran there and said no
 _BAD = ("refused", "failed", "unknown")
@@ -56,7 +57,7 @@ def clean(
 ) -> int:
     r"""Remove what finished runs left on the target; without --yes only list it, with sizes.
 
-    A job's folder holds its script, its work folder, stdout, stderr and exit file. The run stays in the journal;
+    A job's folder holds its script, its work folder, stdout, stderr and exit file. The run stays in the store;
     outputs that were brought here, and a --workdir of your own, are not touched. Kept are the folders of jobs that went
     wrong (unless --failed), and whole runs with a job that has not ended or is not collected.
 
@@ -68,26 +69,28 @@ def clean(
     """
     import asyncio
 
-    from adapter.cli.context import open_journal
+    from adapter.cli.context import open_store
     from adapter.execution.cleaner import Options
 
     if not (runs or all_finished or with_store or chosen_options["older_than_s"] is not None):
         raise click.UsageError("say what: RUN..., --older-than TIME, --all-finished or --store")
     if runs and all_finished:
         raise click.UsageError("either RUN... or --all-finished, not both")
-    journal = open_journal()
-    records = list({record.id: record for record in map(journal.find_run, runs)}.values()) if runs else journal.runs()
+    store = open_store()
+    records = (
+        list({record.id: record for record in map(store.find_run, runs)}.values())
+        if runs
+        else [store.find_run(run.id) for run in store.summaries()]
+    )
     options = Options(**chosen_options)
     chosen = records if runs or all_finished or options.older_than_s is not None else []
-    outcome = asyncio.run(
-        _clean_all(journal, records, {record.id for record in chosen}, options, with_store=with_store)
-    )
+    outcome = asyncio.run(_clean_all(store, records, {record.id for record in chosen}, options, with_store=with_store))
     _show_json(outcome, options) if as_json else _show(outcome, options, named=bool(runs))
     return outcome.exit_code
 
 
 async def _clean_all(
-    journal: Journal, records: Sequence[RunRecord], chosen: set[str], options: Options, *, with_store: bool
+    store: SqliteStore, records: Sequence[RunRecord], chosen: set[str], options: Options, *, with_store: bool
 ) -> Outcome:
     """Go to each backend once; one that cannot be asked disturbs no other."""
     import json
@@ -99,11 +102,11 @@ async def _clean_all(
         backends.setdefault(json.dumps([record.backend, record.document], sort_keys=True), []).append(record)
     outcome = Outcome()
     for members in backends.values():
-        runs = [record for record in members if record.id in chosen and _has_folder(journal, record)]
+        runs = [record for record in members if record.id in chosen and _has_folder(store, record)]
         if not runs and not with_store:
             continue
         try:
-            await _clean_one(journal, members[0], runs, options, outcome, with_store=with_store)
+            await _clean_one(store, members[0], runs, options, outcome, with_store=with_store)
         except AdapterError as error:
             outcome.problems.append((members[0].backend, str(error)))
             outcome.worse(error.exit_code)
@@ -112,12 +115,12 @@ async def _clean_all(
     return outcome
 
 
-def _has_folder(journal: Journal, record: RunRecord) -> bool:
-    return any(job.directory is not None or not job.state.is_final for job in journal.jobs(record.id))
+def _has_folder(store: SqliteStore, record: RunRecord) -> bool:
+    return any(job.directory is not None or not job.state.is_final for job in store.jobs(record.id))
 
 
 async def _clean_one(
-    journal: Journal,
+    store: SqliteStore,
     first: RunRecord,
     runs: Sequence[RunRecord],
     options: Options,
@@ -130,18 +133,18 @@ async def _clean_one(
     from adapter.execution.clock import RealClock
 
     backend = backend_of(first)
-    site = open_executor(backend, journal).client
+    site = open_executor(backend, store).client
     async with site.transport:
-        cleaner = Cleaner(site, journal, RealClock())
-        store = await cleaner.store() if with_store else None
+        cleaner = Cleaner(site, store, RealClock())
+        sent = await cleaner.store() if with_store else None
         await _folders(cleaner, runs, options, outcome)
-        if store is not None and options.remove:
-            emptied = await cleaner.empty_store(store)
+        if sent is not None and options.remove:
+            emptied = await cleaner.empty_store(sent)
             outcome.store += [(backend.name, name, found) for name, found in emptied.items()]
-        elif store is not None:
+        elif sent is not None:
             from adapter.core.clean import Found
 
-            sizes = {**store.unlinked, **store.left_behind}
+            sizes = {**sent.unlinked, **sent.left_behind}
             outcome.store += [(backend.name, name, Found("found", size)) for name, size in sizes.items()]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def config() -> None:
-    r"""Your own configuration file, and what is in force: the default backend, where the journal is kept.
+    r"""Your own configuration file, and what is in force: the default backend, where the store is kept.
 
     \b
     Examples:
@@ -50,7 +50,7 @@ def show(as_json: bool) -> None:
       adapter config show
       adapter config show --json
     """
-    from adapter.cli.context import choose_backend, journal_path
+    from adapter.cli.context import choose_backend, store_path
     from adapter.cli.text import to_json
     from adapter.config.search import search_path
     from adapter.config.settings import load_settings, site_config_files
@@ -65,8 +65,8 @@ def show(as_json: bool) -> None:
         "site_files": site,
         "backend": name,
         "backend_why": why,
-        "journal": str(journal_path()),
-        "journal_why": _journal_why(settings),
+        "store": str(store_path()),
+        "store_why": _store_why(settings),
         "login_nodes": list(settings.login_nodes),
         "search_path": [folder.shown for folder in search_path()],
     }
@@ -77,13 +77,13 @@ def show(as_json: bool) -> None:
     for one in site:
         click.echo(f"of the site    {one}")
     click.echo(f"backend        {name} ({why})")
-    click.echo(f"journal        {facts['journal']} ({facts['journal_why']})")
+    click.echo(f"store        {facts['store']} ({facts['store_why']})")
     for pattern, source in settings.login_nodes.items():
         click.echo(f"login nodes    {pattern} (login_nodes in {source})")
     click.echo("search path    " + "\n               ".join(folder.shown for folder in search_path()))
 
 
-def _journal_why(settings: Settings) -> str:
+def _store_why(settings: Settings) -> str:
     if os.environ.get("ADAPTER_STATE"):
         return "$ADAPTER_STATE"
     source = settings.sources.get("state_dir")

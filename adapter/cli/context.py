@@ -1,4 +1,4 @@
-"""Opening what a command works on: the journal, a backend, its transport, an executor."""
+"""Opening what a command works on: the store, a backend, its transport, an executor."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from adapter.config.trust import untrusted
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.schema import unknown
 from adapter.environment import user_environment
-from adapter.errors import BackendNotFound, ConfigError, JournalError, NotTrusted
+from adapter.errors import BackendNotFound, ConfigError, NotTrusted, StoreError
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports import transport_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from adapter.config.load import Provenance
+    from adapter.config.layers import Provenance
+    from adapter.core.event import Event
     from adapter.core.job import Job
-    from adapter.execution.job_table import Event
-    from adapter.execution.journal import RunRecord
+    from adapter.store.base import RunRecord
     from adapter.transports.base import Transfer, Transport
 
 LAST_RESORT = "local"
 _JOB_KEY = re.compile(r"^(?P<run>.+?)\.(?P<index>\d+)(?:\.\d+)?$")
 
 
-def journal_path() -> Path:
-    """Return the path of this user's journal."""
+def store_path() -> Path:
+    """Return the path of this user's store."""
     return state_dir() / "journal.sqlite"
 
 
-def open_journal() -> Journal:
-    """Open this user's journal, made if it is not there."""
-    return Journal.open(journal_path())
+def open_store() -> SqliteStore:
+    """Open this user's store, made if it is not there."""
+    return SqliteStore.open(store_path())
 
 
 def choose_backend(on: str | None, *, has_image: bool = False, must_exist: bool = True) -> tuple[str, str]:
@@ -67,7 +67,7 @@ def choose_backend(on: str | None, *, has_image: bool = False, must_exist: bool 
         return LAST_RESORT, unset
     able = [backend for backend in automatic_backends() if (backend.automatic or {}).get("for") == "images"]
     for backend in able:
-        if _can_be_used(str((backend.automatic or {}).get("probe", ":"))):
+        if backend.automatic and _can_be_used(backend.automatic["probe"]):
             return backend.name, f"{unset}; the task has an image, and {backend.name} can be used here"
     names = " and ".join(backend.name for backend in able) or "no backend that runs images"
     raise ConfigError(f"the task has an image, and here {names} cannot be used; name another with --on")
@@ -138,11 +138,11 @@ def backend_of(record: RunRecord) -> Backend:
 def open_transport(
     backend: Backend, tell: Callable[[str], None], on_transfer: Callable[[Transfer], None] | None = None
 ) -> Transport:
-    """Return the way to *backend*, not yet entered: it asks on this terminal, and shares this user's connections."""
+    """Return the way to *backend*, not yet entered: it asks on this terminal."""
     return transport_for(
         backend.connection,
         prompt=terminal_prompt(str(backend.connection.get("host"))),
-        share_folder=links_dir(),
+        folder=links_dir(),
         tell=tell,
         on_transfer=on_transfer,
     )
@@ -150,37 +150,37 @@ def open_transport(
 
 def open_executor(
     backend: Backend,
-    journal: Journal,
+    store: SqliteStore,
     on_event: Callable[[Event], None] | None = None,
     on_transfer: Callable[[Transfer], None] | None = None,
 ) -> Executor:
     """Return an executor for *backend*, not yet entered."""
     transport = open_transport(backend, lambda text: click.echo(f"adapter: {printable(text)}", err=True), on_transfer)
-    return Executor(backend, transport=transport, journal=journal, secrets=read_secrets(backend), on_event=on_event)
+    return Executor(backend, transport=transport, store=store, secrets=read_secrets(backend), on_event=on_event)
 
 
-def find_target(journal: Journal, text: str) -> tuple[RunRecord, int | None]:
+def find_target(store: SqliteStore, text: str) -> tuple[RunRecord, int | None]:
     """Return the run, and the index of the job (``None`` for all), that *text* means: ``RUN`` or ``RUN.INDEX``.
 
     Raises:
-        JournalError: there is no such run or job, or more than one run begins so.
+        StoreError: there is no such run or job, or more than one run begins so.
     """
     match = _JOB_KEY.match(text)
-    if match is None or any(text in {run.id, run.name} for run in journal.runs()):
-        return journal.find_run(text), None
-    return journal.find_run(match["run"]), int(match["index"])
+    if match is None or store.has_run(text):
+        return store.find_run(text), None
+    return store.find_run(match["run"]), int(match["index"])
 
 
-def find_job(journal: Journal, text: str) -> tuple[RunRecord, Job]:
+def find_job(store: SqliteStore, text: str) -> tuple[RunRecord, Job]:
     """Return the one job that *text* means: ``RUN.INDEX``, or ``RUN`` for a run of a single task.
 
     Raises:
-        JournalError: there is no such job, or the run has many.
+        StoreError: there is no such job, or the run has many.
     """
-    record, index = find_target(journal, text)
-    jobs = journal.jobs(record.id)
+    record, index = find_target(store, text)
+    jobs = store.jobs(record.id)
     if index is None and len(jobs) > 1:
-        raise JournalError(f"run {record.id} has {len(jobs)} jobs; say which: {record.id}.1 to {record.id}.{len(jobs)}")
+        raise StoreError(f"run {record.id} has {len(jobs)} jobs; say which: {record.id}.1 to {record.id}.{len(jobs)}")
     return record, job_at(record, jobs, index or 1)
 
 
@@ -188,9 +188,9 @@ def job_at(record: RunRecord, jobs: Sequence[Job], index: int) -> Job:
     """Return the job *index* among *jobs*.
 
     Raises:
-        JournalError: there is none.
+        StoreError: there is none.
     """
     for job in jobs:
         if job.index == index:
             return job
-    raise JournalError(f"run {record.id} has no job {index}; its jobs are {record.id}.1 to {record.id}.{len(jobs)}")
+    raise StoreError(f"run {record.id} has no job {index}; its jobs are {record.id}.1 to {record.id}.{len(jobs)}")

@@ -11,8 +11,9 @@ from adapter.cli.options import complete_run, quiet_option
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from adapter.execution.job_table import Event
-    from adapter.execution.journal import Journal, RunRecord
+    from adapter.core.event import Event
+    from adapter.store.base import RunRecord
+from adapter.store.sqlite import SqliteStore
 
 READ_S = 1.0
 _TOLD = frozenset({"kill_failed", "kill_waits", "site_down", "find_failed", "monitor_failed", "submit_waits"})
@@ -31,25 +32,25 @@ def kill(targets: tuple[str, ...], quiet: bool) -> None:
     """
     import asyncio
 
-    from adapter.cli.context import find_target, job_at, open_journal
+    from adapter.cli.context import find_target, job_at, open_store
 
-    journal = open_journal()
+    store = open_store()
     asked: dict[str, tuple[RunRecord, set[int]]] = {}
     for target in targets:
-        record, index = find_target(journal, target)
-        jobs = journal.jobs(record.id)
+        record, index = find_target(store, target)
+        jobs = store.jobs(record.id)
         indexes = {job.index for job in jobs} if index is None else {job_at(record, jobs, index).index}
         asked.setdefault(record.id, (record, set()))[1].update(indexes)
-    asyncio.run(_kill_all(journal, list(asked.values()), quiet=quiet))
+    asyncio.run(_kill_all(store, list(asked.values()), quiet=quiet))
 
 
-async def _kill_all(journal: Journal, asked: Collection[tuple[RunRecord, set[int]]], *, quiet: bool) -> None:
+async def _kill_all(store: SqliteStore, asked: Collection[tuple[RunRecord, set[int]]], *, quiet: bool) -> None:
     import asyncio
 
-    await asyncio.gather(*(_kill(journal, record, indexes, quiet=quiet) for record, indexes in asked))
+    await asyncio.gather(*(_kill(store, record, indexes, quiet=quiet) for record, indexes in asked))
 
 
-async def _kill(journal: Journal, record: RunRecord, indexes: set[int], *, quiet: bool) -> None:
+async def _kill(store: SqliteStore, record: RunRecord, indexes: set[int], *, quiet: bool) -> None:
     """Ask, and go on with the run (or watch who does) until the jobs have ended."""
     import asyncio
 
@@ -59,7 +60,7 @@ async def _kill(journal: Journal, record: RunRecord, indexes: set[int], *, quiet
         if not quiet:
             click.echo(text)
 
-    jobs = journal.jobs(record.id)
+    jobs = store.jobs(record.id)
     alive = {job.index for job in jobs if job.index in indexes and not job.state.is_final}
     for job in jobs:
         if job.index in indexes - alive:
@@ -67,12 +68,12 @@ async def _kill(journal: Journal, record: RunRecord, indexes: set[int], *, quiet
     if not alive:
         return
     tell = _Teller()
-    async with open_executor(backend_of(record), journal, tell.on_event) as executor:
-        tell.read(journal, record.id)  # what was said before we asked
-        executor.adopt(record.id)
+    async with open_executor(backend_of(record), store, tell.on_event) as executor:
+        tell.read(store, record.id)  # what was said before we asked
+        await executor.adopt(record.id)
         for index in [None] if alive == {job.index for job in jobs} else sorted(alive):
-            executor.kill(record.id, index)
-        reader = asyncio.create_task(tell.follow(journal, record.id))
+            await executor.kill(record.id, index)
+        reader = asyncio.create_task(tell.follow(store, record.id))
         try:
             async for now in executor.watch(record.id):
                 for job in now:
@@ -86,33 +87,34 @@ async def _kill(journal: Journal, record: RunRecord, indexes: set[int], *, quiet
 
 
 class _Teller:
-    """Says why a kill takes time, also where another process drives the run and writes it into the journal."""
+    """Says why a kill takes time, also where another process drives the run and writes it into the store."""
 
     def __init__(self) -> None:
-        self._seen: set[tuple[str, str]] = set()
+        self._last = 0
+        self._said: set[int | None] = set()
 
     def on_event(self, event: Event) -> None:
         """Say that a kill was refused, or that nobody can be asked."""
-        self._tell(event.what, event.text)
+        self._tell(event)
 
-    async def follow(self, journal: Journal, run: str) -> None:
+    async def follow(self, store: SqliteStore, run: str) -> None:
         """Say what is written down about *run* from now on."""
         import asyncio
 
         while True:
             await asyncio.sleep(READ_S)
-            for what, text in self.read(journal, run):
-                self._tell(what, text, is_new=True)
+            for event in self.read(store, run):
+                self._tell(event)
 
-    def read(self, journal: Journal, run: str) -> list[tuple[str, str]]:
+    def read(self, store: SqliteStore, run: str) -> list[Event]:
         """Return what was written down about *run* since it was last read."""
-        written = [(what, text) for _, _, what, text in journal.events(run) if (what, text) not in self._seen]
-        self._seen.update(written)
-        return written
+        events = store.events(run, after=self._last)
+        self._last = max([self._last, *(event.number or 0 for event in events)])
+        return events
 
-    def _tell(self, what: str, text: str, *, is_new: bool = False) -> None:
+    def _tell(self, event: Event) -> None:
         from adapter.cli.text import printable
 
-        if what in _TOLD and (is_new or (what, text) not in self._seen):
-            self._seen.add((what, text))
-            click.echo(f"adapter: {printable(text)}", err=True)
+        if event.kind in _TOLD and event.number not in self._said:
+            self._said.add(event.number)
+            click.echo(f"adapter: {printable(event.text)}", err=True)

@@ -20,14 +20,13 @@ from adapter.cli.interrupt import Interrupts
 from adapter.cli.text import printable, table
 from adapter.config.secrets import read_secrets
 from adapter.core.schema import unknown
-from adapter.core.state import State
 from adapter.core.units import format_seconds
 from adapter.errors import AdapterError, TransportError
 from adapter.execution.clock import RealClock
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
 from adapter.execution.preflight import Health, Preflight, is_usable
 from adapter.execution.scheduler_client import SchedulerClient
+from adapter.store.sqlite import SqliteStore
 from adapter.testkit import conformance
 from adapter.testkit.case import WALLTIME_S
 from adapter.testkit.cases import SENT
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from adapter.core.backend import Backend
-    from adapter.execution.job_table import Event
+    from adapter.core.event import Event
     from adapter.execution.preflight import Row
     from adapter.transports.base import Transport
 
@@ -233,9 +232,9 @@ async def _look(found: Found, transport: Transport) -> None:
 
 def _other_shells(backend: Backend) -> dict[str, str]:
     """Return the shells of a far host to compare with; on this machine there is only ours."""
-    if backend.connection.get("kind", "local") == "local":
+    if backend.connection["kind"] == "local":
         return {}
-    from adapter.transports.ssh import LOGIN_SHELL
+    from adapter.transports.far import LOGIN_SHELL
 
     return {"with login_shell": LOGIN_SHELL, "without login_shell": "exec sh -s"}
 
@@ -246,18 +245,18 @@ async def _try(found: Found, transport: Transport, options: Options, progress: P
     carrier = Recording(transport, time.time) if recording else Open(transport)
 
     def heard(event: Event) -> None:
-        if event.what in set(State):
+        if event.kind.is_state:
             return
         progress.say(event.text)
-        if event.what in _WHAT_EVENTS and event.text not in found.events and len(found.events) < _MOST_EVENTS:
+        if event.kind in _WHAT_EVENTS and event.text not in found.events and len(found.events) < _MOST_EVENTS:
             found.events.append(event.text)
 
     with tempfile.TemporaryDirectory(prefix="adapter-check-") as folder:
         files = Path(folder) / "files"
         files.mkdir()
         found.folders.append(folder)
-        journal = Journal.open(Path(folder) / "journal.sqlite")
-        executor = Executor(found.backend, transport=carrier, journal=journal, secrets=secrets, on_event=heard)
+        store = SqliteStore.open(Path(folder) / "journal.sqlite")
+        executor = Executor(found.backend, transport=carrier, store=store, secrets=secrets, on_event=heard)
         names = conformance.names(executor, files)
         for name in options.only:
             if name not in names:
@@ -275,8 +274,8 @@ async def _try(found: Found, transport: Transport, options: Options, progress: P
                 await _clean(found, executor, progress, interrupts)
                 found.backend = executor.backend
         finally:
-            found.runs = [record.id for record in journal.runs()]
-            journal.close()
+            found.runs = [run.id for run in store.summaries()]
+            store.close()
         if isinstance(carrier, Recording):
             found.batches = carrier.batches
 
@@ -316,7 +315,7 @@ async def _clean(found: Found, executor: Executor, progress: Progress, interrupt
     left = await _unless_interrupted(conformance.clean(executor, sent=SENT), interrupts)
     if left is None:
         found.interrupted = True
-        jobs = [job for job in executor.journal.jobs() if job.directory]
+        jobs = [job for job in executor.store.jobs() if job.directory]
         left = [f"job {job.job_id or job.key} ({job.verdict}), its folder {job.directory}" for job in jobs]
     found.left = left
     for line in left[:_MOST_EVENTS]:

@@ -11,7 +11,8 @@ from adapter.cli.options import complete_run
 if TYPE_CHECKING:
     from adapter.core.job import Job
     from adapter.execution.executor import Executor
-    from adapter.execution.journal import Journal, RunRecord
+    from adapter.store.base import RunRecord
+from adapter.store.sqlite import SqliteStore
 
 
 @click.command()
@@ -35,34 +36,34 @@ def logs(job: str, stream: str, follow: bool, lines: int | None) -> None:
     import asyncio
     from datetime import UTC, datetime
 
-    from adapter.cli.context import find_job, open_journal
-    from adapter.errors import JournalError
+    from adapter.cli.context import find_job, open_store
+    from adapter.errors import StoreError
 
-    journal = open_journal()
-    record, found = find_job(journal, job)
+    store = open_store()
+    record, found = find_job(store, job)
     if follow and not found.state.is_final:
-        asyncio.run(_follow(journal, record, found, stream, lines))
+        asyncio.run(_follow(store, record, found, stream, lines))
         return
     if found.job_id is None:
         why = f": {found.message}" if found.message else ""
-        raise JournalError(f"job {found.key} has written nothing: it was never handed over ({found.verdict}{why})")
-    if found.directory is None and (cleaned_at := journal.cleaned_at(found)) is not None:
+        raise StoreError(f"job {found.key} has written nothing: it was never handed over ({found.verdict}{why})")
+    if found.directory is None and (cleaned_at := store.cleaned_at(found)) is not None:
         on = datetime.fromtimestamp(cleaned_at, UTC).isoformat(sep=" ", timespec="seconds")
-        raise JournalError(f"job {found.key} was cleaned on {on}: what it wrote is gone ({found.verdict})")
-    asyncio.run(_show(journal, record, found, stream, lines))
+        raise StoreError(f"job {found.key} was cleaned on {on}: what it wrote is gone ({found.verdict})")
+    asyncio.run(_show(store, record, found, stream, lines))
 
 
-async def _show(journal: Journal, record: RunRecord, job: Job, stream: str, lines: int | None) -> None:
+async def _show(store: SqliteStore, record: RunRecord, job: Job, stream: str, lines: int | None) -> None:
     from adapter.cli.context import backend_of, open_executor
 
-    executor = open_executor(backend_of(record), journal)
+    executor = open_executor(backend_of(record), store)
     async with executor.client.transport:
         await _write_all(executor, job, stream, lines)
 
 
 async def _write_all(executor: Executor, job: Job, stream: str, lines: int | None) -> int:
     """Write all of *stream*, or its last *lines*; return up to which byte."""
-    from adapter.cli.follow import write_bytes
+    from adapter.cli.output import write_bytes
     from adapter.errors import TransportError
 
     if lines is not None:
@@ -81,16 +82,16 @@ async def _write_all(executor: Executor, job: Job, stream: str, lines: int | Non
         offset += len(data)
 
 
-async def _follow(journal: Journal, record: RunRecord, job: Job, stream: str, lines: int | None) -> None:
+async def _follow(store: SqliteStore, record: RunRecord, job: Job, stream: str, lines: int | None) -> None:
     """Go on with the run while its job is followed: somebody has to ask the scheduler."""
     import asyncio
 
     from adapter.cli.context import backend_of, open_executor
-    from adapter.cli.follow import follow, write_bytes
+    from adapter.cli.output import follow, write_bytes
     from adapter.errors import TransportError
 
-    async with open_executor(backend_of(record), journal) as executor:
-        executor.adopt(record.id)
+    async with open_executor(backend_of(record), store) as executor:
+        await executor.adopt(record.id)
         offset = 0
         if lines is not None and job.job_id is not None:
             try:

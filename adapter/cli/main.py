@@ -34,17 +34,14 @@ COMMANDS = {
     "test": ("test", "Prove a backend file without its scheduler."),
     "check": ("check", "Prove a backend on its live site: small real jobs."),
     "record": ("record", "Keep a live scheduler's answers as captures."),
-    "simulate": ("simulate", "A fake of a scheduler, made from its backend file."),
+    "simulate": ("simulate", "Run a command with a simulated scheduler."),
     "trust": ("trust", "Allow backend files of the current folder."),
     "backends": ("backends", "List, show, explain and begin backends."),
-    "links": ("link", "List and close shared SSH connections."),
+    "links": ("links", "List and close connections of client: openssh."),
     "config": ("config", "Your own configuration file."),
     "completion": ("completion", "Print the shell completion script."),
 }
 """Each command: the module of ``adapter.cli`` that has it under its own name, and its line in the list."""
-
-HIDDEN = {"_link": "link"}
-"""The commands that ``adapter`` itself starts, and their modules."""
 
 EXIT_CODES = """\
 Exit codes:
@@ -55,7 +52,7 @@ Exit codes:
     4  the machine could not be asked
     5  a command ran there and said no
     6  a command's answer cannot be read
-    7  the journal cannot be read or written, or has no such run
+    7  the store cannot be read or written, or has no such run
    10  a job failed, or its files are not here (a run of a single task: the task's own exit code)
    11  jobs were killed, and nothing else went wrong
    12  jobs are lost: nothing is known about their end, and nothing else went wrong
@@ -73,16 +70,16 @@ class AdapterGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
         """Load the module that has *cmd_name*."""
-        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"adapter.cli.{HIDDEN.get(cmd_name) or COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"adapter.cli.{COMMANDS[cmd_name][0]}")
         return with_paragraphs(getattr(module, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; a word that is none gets the nearest."""
-        if args and args[0] not in {*COMMANDS, *HIDDEN} and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 
             near = other_words("commands", args[0]) or difflib.get_close_matches(args[0], COMMANDS, n=1)

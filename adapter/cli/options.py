@@ -94,9 +94,9 @@ def complete_backend(_ctx: click.Context, _param: click.Parameter, start: str) -
 def complete_run(_ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
     """Return the ids of runs that begin with *start*, newest first; nothing where that cannot be told."""
     try:
-        from adapter.cli.context import open_journal
+        from adapter.cli.context import open_store
 
-        return [run.id for run in open_journal().runs() if run.id.startswith(start)]
+        return [run.id for run in open_store().summaries() if run.id.startswith(start)]
     except Exception:  # noqa: BLE001 (a key was pressed: no place for a message)
         return []
 

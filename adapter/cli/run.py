@@ -77,7 +77,7 @@ def _run(
     import asyncio
 
     from adapter.cli.context import choose_backend, open_backend
-    from adapter.cli.start import start
+    from adapter.cli.runner import start
     from adapter.cli.tasks import has_image, refuse_images, tasks_and_name, with_workdir
     from adapter.cli.text import printable
     from adapter.config.local_paths import same_file

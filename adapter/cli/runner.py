@@ -1,4 +1,4 @@
-"""Driving runs to their end with somebody watching: the loop behind ``run`` and ``wait``."""
+"""Beginning runs, and driving them to their end with somebody watching: behind ``run``, ``submit`` and ``wait``."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapter.cli.background import leave_driver
-from adapter.cli.context import backend_of, open_executor
+from adapter.cli.context import backend_of, open_executor, open_store
 from adapter.cli.display import Display, StatusLine, display_for
-from adapter.cli.follow import follow, write_bytes
 from adapter.cli.interrupt import Interrupts
+from adapter.cli.output import follow, write_bytes
 from adapter.cli.report import exit_code_of, failure_lines, summary
-from adapter.cli.text import printable, run_data, to_json
-from adapter.core.state import Reason, State
+from adapter.cli.text import printable, run_with_jobs, to_json
+from adapter.core.state import State
 from adapter.core.units import format_seconds
 from adapter.core.waiting import reasons
 from adapter.errors import AdapterError, TransportError
-from adapter.execution.job_table import REQUEUED
 from adapter.execution.lease import is_alive
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Sequence
 
+    from adapter.core.backend import Backend
+    from adapter.core.event import Event
     from adapter.core.job import Job
+    from adapter.core.task import Task
     from adapter.execution.executor import Executor
-    from adapter.execution.job_table import Event
-    from adapter.execution.journal import Journal, RunRecord
+    from adapter.store.base import RunRecord
+    from adapter.store.sqlite import SqliteStore
     from adapter.transports.base import Transfer
 
 LOOK_S = 0.2
@@ -103,9 +105,7 @@ class Watch:
 
     def on_event(self, event: Event) -> None:
         """Show what is no mere change of a job's state: something waits, is down, or cannot be read."""
-        if event.what in set(State):
-            if event.job is not None and event.job.reason is Reason.REQUEUED:
-                self._say(f"{event.job.key}: {REQUEUED}")
+        if event.kind.is_state:
             return
         about = f"{event.job.key}: " if event.job else ""
         self._say(f"{about}{printable(event.text)}")
@@ -182,7 +182,7 @@ class Watch:
                         return Ending.DETACHED
                     if choice == "kill":
                         for run in runs:
-                            run.executor.kill(run.record.id)
+                            await run.executor.kill(run.record.id)
                     interrupt = asyncio.create_task(interrupts.next())
                 if until is not None and loop.time() >= until:
                     return Ending.TIMED_OUT
@@ -199,7 +199,7 @@ class Watch:
     async def _told(self, runs: Sequence[Watched], ending: Ending) -> int:
         jobs = [job for run in runs for job in run.jobs]
         if self._as_json:
-            data = [run_data(run.record, run.jobs) for run in runs]
+            data = [run_with_jobs(run.record, run.jobs) for run in runs]
             click.echo(to_json(data[0] if len(data) == 1 else data))
         if ending is Ending.TIMED_OUT:
             for run in runs:
@@ -221,35 +221,35 @@ class Watch:
 
 
 async def watch_runs(
-    journal: Journal, records: Sequence[RunRecord], watch: Watch, *, in_background: bool = False
+    store: SqliteStore, records: Sequence[RunRecord], watch: Watch, *, in_background: bool = False
 ) -> int:
-    """Go on with *records* from the journal, each on its own backend, and return the exit code."""
+    """Go on with *records* from the store, each on its own backend, and return the exit code."""
     runs = []
     async with Interrupts() as interrupts:
         async with AsyncExitStack() as stack:
             for record in records:
-                executor = open_executor(backend_of(record), journal, watch.on_event, watch.on_transfer)
+                executor = open_executor(backend_of(record), store, watch.on_event, watch.on_transfer)
                 runs.append(Watched(record, await stack.enter_async_context(executor)))
-                executor.adopt(record.id)
+                await executor.adopt(record.id)
             code = await watch.until_done(runs, interrupts)
         if watch.ending is Ending.DETACHED and not in_background:
             for run in runs:
-                tell_detached(journal, run.record.id, run.jobs)
+                tell_detached(store, run.record.id, run.jobs)
     return code
 
 
-async def drive_in_background(journal: Journal, records: Sequence[RunRecord], watch: Watch) -> int:
-    """Do what :func:`watch_runs` does, leave nobody behind, and note in the journal why it ended before the runs did.
+async def drive_in_background(store: SqliteStore, records: Sequence[RunRecord], watch: Watch) -> int:
+    """Do what :func:`watch_runs` does, leave nobody behind, and note in the store why it ended before the runs did.
 
     What ends a process in the background has to end the work: it would come back for ever.
     """
 
     def note(text: str) -> None:
-        journal.set_note([record.id for record in records], text)
+        store.set_note([record.id for record in records], text)
 
     note("")
     try:
-        code = await watch_runs(journal, records, watch, in_background=True)
+        code = await watch_runs(store, records, watch, in_background=True)
     except AdapterError as error:
         note(f"its background process stopped: {error}")
         raise
@@ -260,10 +260,48 @@ async def drive_in_background(journal: Journal, records: Sequence[RunRecord], wa
     return code
 
 
-def tell_detached(journal: Journal, run: str, jobs: Sequence[Job]) -> None:
+async def start(
+    backend: Backend, tasks: Sequence[Task], name: str, *, force: bool, detach: bool, as_json: bool, quiet: bool
+) -> int:
+    """Run *tasks* on *backend* and return the exit code; with *detach*, return once they are handed over."""
+    store = open_store()
+    watch = Watch(quiet=quiet, as_json=as_json)
+    async with Interrupts() as interrupts:
+        async with open_executor(backend, store, watch.on_event, watch.on_transfer) as executor:
+            run = await executor.submit(tasks, name=name, force=force)
+            record = store.find_run(run)
+            if not detach:
+                if len(tasks) > 1 and not quiet:
+                    click.echo(f"adapter: run {run}: {len(tasks)} tasks on {backend.name}", err=True)
+                code = await watch.until_done([Watched(record, executor)], interrupts)
+            else:
+                await executor.handed_over(run)
+        jobs = executor.jobs_of(run)
+        if not detach:
+            if watch.ending is Ending.DETACHED:
+                tell_detached(store, run, jobs)
+            return code
+    click.echo(to_json(run_with_jobs(record, jobs)) if as_json else run)
+    _say_handed_over(run, jobs, quiet=quiet)
+    return 0
+
+
+def _say_handed_over(run: str, jobs: Sequence[Job], *, quiet: bool) -> None:
+    """Say what is left to do, and leave a process behind that does it."""
+    waiting = sum(job.state is State.WAITING for job in jobs)
+    log = leave_driver(run) if waiting else None
+    if quiet:
+        return
+    if log:
+        text = f"{len(jobs) - waiting} of {len(jobs)} tasks are handed over; a background process does the rest"
+        click.echo(f"adapter: {text} (its log: {log})", err=True)
+    click.echo(f"adapter: next: adapter status {run}", err=True)
+
+
+def tell_detached(store: SqliteStore, run: str, jobs: Sequence[Job]) -> None:
     """Say that *run* goes on without us, and leave a process behind if somebody has to hand over the rest."""
     waiting = sum(job.state is State.WAITING for job in jobs)
-    if waiting and journal.driver(run, time.time(), is_alive) is None:
+    if waiting and store.driver(run, time.time(), is_alive) is None:
         log = leave_driver(run)
         text = f"{waiting} of {len(jobs)} tasks wait for room; a background process hands them over"
         with suppress(OSError):

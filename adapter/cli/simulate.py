@@ -10,13 +10,13 @@ import click
 from adapter.cli.options import complete_backend
 
 if TYPE_CHECKING:
-    from adapter.testkit.simulate.plan import Plan
+    from collections.abc import Mapping
 
 _NOT_FOUND = 127
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("name", shell_complete=complete_backend, metavar="NAME|FILE")
+@click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("name", required=False, shell_complete=complete_backend, metavar="NAME|FILE")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.option(
     "--into", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
@@ -24,45 +24,50 @@ _NOT_FOUND = 127
 )  # fmt: skip
 @click.option(
     "--set", "sets", multiple=True, metavar="NAME=VALUE",
-    help="Set a variable of the simulator, such as SLOTS=8, DELAY=0.2, FAIL=0.1; may be given several times.",
+    help="Set a variable of the simulator, such as SLOTS=8; may be given several times.",
 )  # fmt: skip
-def simulate(name: str, command: tuple[str, ...], into: Path | None, sets: tuple[str, ...]) -> int:
-    r"""Run a command with a fake of a scheduler on its PATH, made from the backend file alone.
+@click.option("--help", "-h", "wants_help", is_flag=True, help="Show this; with NAME also the variables of --set.")
+@click.pass_context
+def simulate(  # noqa: PLR0917 (click passes options as parameters)
+    context: click.Context,
+    name: str | None,
+    command: tuple[str, ...],
+    into: Path | None,
+    sets: tuple[str, ...],
+    wants_help: bool,
+) -> int:
+    r"""Run a command with a simulated scheduler on its PATH, if the backend, or what it extends, has a simulator.
 
-    Stand-ins take the place of the programs that the backend's commands call. They answer as the file says that the
-    scheduler answers, and run the jobs on this machine, a few at a time.
-
-    \b
-    Variables for --set:
-      SLOTS=4       jobs that run at once          FAIL=0        share of commands that fail, without effect
-      DELAY=0       seconds more for each command  FAIL_AFTER=0  share of submits that fail after their effect
-      START=0       seconds in the queue           FAIL_AS=transient  in whose words they fail
-      HELD=0        seconds held first             DOWN=FROM:FOR  seconds in which nothing answers
-      FORGET=300    seconds shown after the end    LOSE=0        share of jobs that vanish
-      KILL_WAIT=5   seconds from TERM to KILL      UNKNOWN=0     share of jobs in an unheard-of state
-      NOISE=0       1: noise around every answer
+    Programs take the place of the scheduler's. They answer as it does, run the jobs on this machine, a few at a
+    time, and fail where a variable orders it. `adapter simulate NAME --help` lists the variables.
 
     \b
     Examples:
       adapter simulate cluster -- adapter run --on cluster -- echo hello
-      adapter simulate ./cluster.yaml --set FAIL=0.2 -- make test
+      adapter simulate ./cluster.yaml --set FAULTS='*:/5:timeout' -- make test
       adapter simulate cluster --into /scratch/fake
     """
     from adapter.cli.context import open_backend
-    from adapter.testkit.simulate.folder import make_folder
-    from adapter.testkit.simulate.plan import make_plan
+    from adapter.testkit.simulator import find_simulator, make_folder, simulators, usage
 
+    if wants_help:
+        click.echo(context.get_help())
+    if not name:
+        if wants_help:
+            return 0
+        raise click.UsageError(f"name a backend that has a simulator: {', '.join(simulators())}")
+    simulator = find_simulator(open_backend(name))
+    if wants_help:
+        click.echo(f"\n{usage(simulator)}")
+        return 0
     if bool(command) == (into is not None):
         raise click.UsageError("give either a command after --, or --into DIR")
     settings = dict(_setting(text) for text in sets)
-    plan = make_plan(open_backend(name))
-    for note in plan.notes:
-        click.echo(f"adapter: simulated {name}: {note}", err=True)
     if into is not None:
-        programs = make_folder(plan, into, settings)
+        programs = make_folder(simulator, into, settings)
         click.echo(f"PATH={_word(str(programs))}:$PATH")
         return 0
-    return _run(plan, command, settings)
+    return _run(simulator, command, settings)
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -78,18 +83,18 @@ def _word(text: str) -> str:
     return shlex.quote(text)
 
 
-def _run(plan: Plan, command: tuple[str, ...], settings: dict[str, str]) -> int:
+def _run(simulator: Path, command: tuple[str, ...], settings: Mapping[str, str]) -> int:
     """Run *command* with the simulated scheduler, and end what is left of its jobs."""
     import os
     import subprocess
     import tempfile
 
     from adapter.environment import user_environment
-    from adapter.testkit.simulate.folder import make_folder, stop
+    from adapter.testkit.simulator import make_folder, stop
 
     with tempfile.TemporaryDirectory(prefix="adapter-simulate-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary) / plan.data["name"]
-        programs = make_folder(plan, folder, settings)
+        folder = Path(temporary) / simulator.name
+        programs = make_folder(simulator, folder, settings)
         environment = {**user_environment(), "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"}
         try:
             return subprocess.run(command, env=environment, check=False).returncode
@@ -97,4 +102,4 @@ def _run(plan: Plan, command: tuple[str, ...], settings: dict[str, str]) -> int:
             click.echo(f"adapter: {command[0]}: no such program", err=True)
             return _NOT_FOUND
         finally:
-            stop(plan, folder)
+            stop(simulator, folder)

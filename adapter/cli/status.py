@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.core.job import Job
-    from adapter.execution.journal import Journal, RunRecord
+    from adapter.store.base import RunRecord, RunSummary
+from adapter.store.sqlite import SqliteStore
 
 MOST_RUNS = 20
 
 
 @click.command()
 @click.argument("target", required=False, metavar="[RUN|RUN.INDEX]", shell_complete=complete_run)
-@click.option("--no-poll", is_flag=True, help="Read only the journal; ask no scheduler.")
+@click.option("--no-poll", is_flag=True, help="Read only the store; ask no scheduler.")
 @click.option("--all", "show_all", is_flag=True, help=f"All runs, not only the last {MOST_RUNS}.")
 @json_option
 def status(target: str | None, no_poll: bool, show_all: bool, as_json: bool) -> None:
@@ -35,85 +36,83 @@ def status(target: str | None, no_poll: bool, show_all: bool, as_json: bool) -> 
     """
     import asyncio
 
-    from adapter.cli.context import find_target, open_journal
+    from adapter.cli.context import find_target, open_store
 
-    journal = open_journal()
+    store = open_store()
     if target is None:
-        records = journal.runs()[: None if show_all else MOST_RUNS]
+        most = None if show_all else MOST_RUNS
         if not no_poll:
-            asyncio.run(look_at(journal, records))
-        _show_runs(journal, records, as_json=as_json)
+            asyncio.run(look_at(store, [run.id for run in store.summaries(most=most)]))
+        _show_runs(store, store.summaries(most=most), as_json=as_json)
         return
-    record, index = find_target(journal, target)
+    record, index = find_target(store, target)
     if not no_poll:
-        asyncio.run(look_at(journal, [record]))
-    _show_run(journal, record, index, as_json=as_json)
+        asyncio.run(look_at(store, [record.id]))
+    _show_run(store, record, index, as_json=as_json)
 
 
-async def look_at(journal: Journal, records: Sequence[RunRecord]) -> None:
-    """Ask once about the unfinished ones of *records*; one that cannot be asked about disturbs no other."""
+async def look_at(store: SqliteStore, runs: Sequence[str]) -> None:
+    """Ask once about the unfinished ones of *runs*; one that cannot be asked about disturbs no other."""
     import asyncio
 
     from adapter.cli.context import backend_of, open_executor
     from adapter.errors import AdapterError
 
-    async def look(record: RunRecord) -> None:
+    async def look(run: str) -> None:
         try:
-            await open_executor(backend_of(record), journal).look(record.id)
+            await open_executor(backend_of(store.find_run(run)), store).look(run)
         except AdapterError as error:
-            click.echo(f"adapter: run {record.id}: {error}; this is what was known before", err=True)
+            click.echo(f"adapter: run {run}: {error}; this is what was known before", err=True)
 
-    unfinished = set(journal.unfinished_runs())
-    await asyncio.gather(*(look(record) for record in records if record.id in unfinished))
+    unfinished = set(store.unfinished_runs())
+    await asyncio.gather(*(look(run) for run in runs if run in unfinished))
 
 
-def _show_runs(journal: Journal, records: Sequence[RunRecord], *, as_json: bool) -> None:
+def _show_runs(store: SqliteStore, runs: Sequence[RunSummary], *, as_json: bool) -> None:
     import time
 
     from adapter.cli.text import printable, run_data, run_rows, table, to_json
 
-    runs = [(record, journal.jobs(record.id)) for record in records]
     if as_json:
-        data = [run_data(record, jobs, with_jobs=False, note=note_of(journal, record, jobs)) for record, jobs in runs]
-        click.echo(to_json(data))
+        click.echo(to_json([run_data(run, note=note_of(store, run)) for run in runs]))
     elif runs:
         click.echo(table(run_rows(runs, time.time())))
-        for record, jobs in runs:
-            if note := note_of(journal, record, jobs):
-                click.echo(f"\nrun {record.id}: {printable(note)}")
+        for run in runs:
+            if note := note_of(store, run):
+                click.echo(f"\nrun {run.id}: {printable(note)}")
     else:
         click.echo("adapter: no runs yet; begin one: adapter run -- echo hello", err=True)
 
 
-def _show_run(journal: Journal, record: RunRecord, index: int | None, *, as_json: bool) -> None:
+def _show_run(store: SqliteStore, record: RunRecord, index: int | None, *, as_json: bool) -> None:
     import time
 
     from adapter.cli.context import job_at
-    from adapter.cli.text import counts_text, job_data, job_rows, printable, run_data, table, to_json
+    from adapter.cli.text import counts_text, job_data, job_rows, printable, run_with_jobs, table, to_json
     from adapter.core.waiting import with_reasons
 
-    jobs = with_reasons(journal.jobs(record.id), journal.note(record.id))
+    jobs, summary = with_reasons(store.jobs(record.id), store.note(record.id)), store.summary(record.id)
     if index is not None:
         job = job_at(record, jobs, index)
-        click.echo(to_json(job_data(job)) if as_json else _details(journal, job))
+        click.echo(to_json(job_data(job)) if as_json else _details(store, job))
     elif as_json:
-        click.echo(to_json(run_data(record, jobs, note=note_of(journal, record, jobs))))
+        click.echo(to_json(run_with_jobs(record, jobs, note=note_of(store, summary))))
     else:
-        click.echo(f"run {record.id} ({printable(record.name)}) on {record.backend}: {counts_text(jobs)}\n")
+        click.echo(f"run {record.id} ({printable(record.name)}) on {record.backend}: {counts_text(summary)}\n")
         click.echo(table(job_rows(jobs, time.time())))
-        for line in requeue_lines(journal, record.id):
+        for line in requeue_lines(store, record.id):
             click.echo(line)
-        if note := note_of(journal, record, jobs):
+        if note := note_of(store, summary):
             click.echo(f"\n{printable(note)}")
 
 
-def requeue_lines(journal: Journal, run: str) -> list[str]:
+def requeue_lines(store: SqliteStore, run: str) -> list[str]:
     """Return a line for each job of *run* that its scheduler put back into the queue after it had run."""
     from collections import Counter
 
-    from adapter.core.state import Reason
+    from adapter.core.event import EventKind
 
-    times = Counter(index for _, index, what, _ in journal.events(run) if what == Reason.REQUEUED)
+    times = Counter(event.index for event in store.events(run) if event.kind is EventKind.REQUEUED)
     return [
         f"{run}.{index} was put back into the queue by its scheduler and began anew"
         + (f", {count} times" if count > 1 else "")
@@ -121,24 +120,24 @@ def requeue_lines(journal: Journal, run: str) -> list[str]:
     ]
 
 
-def note_of(journal: Journal, record: RunRecord, jobs: Sequence[Job]) -> str:
-    """Return what a person has to do about *record*: tasks wait to be handed over, and no process does it."""
+def note_of(store: SqliteStore, run: RunSummary) -> str:
+    """Return what a person has to do about *run*: tasks wait to be handed over, and no process does it."""
     import time
 
     from adapter.core.state import State
     from adapter.execution.lease import is_alive
 
-    waiting = sum(job.state is State.WAITING for job in jobs)
-    if not waiting or journal.driver(record.id, time.time(), is_alive) is not None:
+    waiting = run.counts.get(State.WAITING, 0)
+    if not waiting or store.driver(run.id, time.time(), is_alive) is not None:
         return ""
-    why = journal.note(record.id)
+    why = store.note(run.id)
     what = (
         f"no process hands over the {waiting} waiting tasks" if waiting > 1 else "no process hands over the last task"
     )
-    return f"{f'{why}; ' if why else ''}{what}: adapter wait {record.id}"
+    return f"{f'{why}; ' if why else ''}{what}: adapter wait {run.id}"
 
 
-def _details(journal: Journal, job: Job) -> str:
+def _details(store: SqliteStore, job: Job) -> str:
     import time
 
     from adapter.cli.text import job_data, job_title, printable, run_time_s, verdict_text
@@ -158,5 +157,5 @@ def _details(journal: Journal, job: Job) -> str:
         "env": ", ".join(data["env"]),
     }
     lines = [f"{name:<11}{printable(str(value))}" for name, value in facts.items() if value not in {None, "", "-"}]
-    events = [text for _, index, _, text in journal.events(job.run) if index == job.index]
+    events = [each.text for each in store.events(job.run) if each.index == job.index and not each.kind.is_state]
     return "\n".join([*lines, *(f"event      {printable(text)}" for text in events)])

@@ -120,7 +120,7 @@ def _workdir(folder: str | None, backend: Backend) -> str | None:
     is_expanded = folder is None or not needs_target(folder)
     if folder is None or (folder.startswith("/") and is_expanded):
         return folder
-    if backend.connection.get("kind", "local") != "local":
+    if backend.connection["kind"] != "local":
         raise click.UsageError(f"workdir {folder}: a folder of another machine needs its whole path")
     if not is_expanded:
         folder = os.path.expandvars(Path(folder).expanduser())

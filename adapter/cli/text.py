@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from adapter.core.state import State
 from adapter.core.units import format_bytes, format_seconds
 from adapter.execution.job_table import is_done
+from adapter.store.base import RunSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from adapter.core.job import Job
-    from adapter.execution.journal import RunRecord
+    from adapter.store.base import RunRecord
 
 _ORDER = (
     State.SUCCEEDED, State.RUNNING, State.SUSPENDED, State.QUEUED, State.HELD, State.WAITING,
@@ -35,13 +36,20 @@ def printable(text: str) -> str:
 
 def counts(jobs: Iterable[Job]) -> dict[str, int]:
     """Return how many jobs are in each state, in the order of a good life; states without jobs are left out."""
-    seen = Counter(job.state for job in jobs)
-    return {str(state): seen[state] for state in _ORDER if seen[state]}
+    return in_order(Counter(job.state for job in jobs))
 
 
-def counts_text(jobs: Iterable[Job]) -> str:
-    """Return ``3 succeeded, 1 running``."""
-    return ", ".join(f"{count} {state}" for state, count in counts(jobs).items())
+def in_order(seen: Mapping[str, int]) -> dict[str, int]:
+    """Return counts by state in the order of a good life; states without jobs are left out."""
+    return {str(state): seen[state] for state in _ORDER if seen.get(state)}
+
+
+def counts_text(run: RunSummary | Iterable[Job]) -> str:
+    """Return ``3 succeeded, 1 running``, and that the run is open, if it is."""
+    if not isinstance(run, RunSummary):
+        return ", ".join(f"{count} {state}" for state, count in counts(run).items())
+    words = [f"{count} {state}" for state, count in in_order(run.counts).items()]
+    return ", ".join([*words, *(["open"] if run.is_open else [])])
 
 
 def elapsed_s(jobs: Sequence[Job], now: float) -> float:
@@ -95,27 +103,41 @@ def run_time_s(job: Job, now: float) -> float | None:
     return None if job.started_at is None else (job.ended_at or now) - job.started_at
 
 
-def run_rows(runs: Iterable[tuple[RunRecord, Sequence[Job]]], now: float) -> list[list[str]]:
+def run_rows(runs: Iterable[RunSummary], now: float) -> list[list[str]]:
     """Return a table of *runs*."""
     rows = [["RUN", "NAME", "ON", "BEGAN", "JOBS"]]
-    for record, jobs in runs:
-        began = f"{format_seconds(now - record.created_at)} ago"
-        rows.append([record.id, printable(record.name), record.backend, began, counts_text(jobs)])
+    for run in runs:
+        began = f"{format_seconds(now - run.created_at)} ago"
+        rows.append([run.id, printable(run.name), run.backend, began, counts_text(run)])
     return rows
 
 
-def run_data(record: RunRecord, jobs: Sequence[Job], *, with_jobs: bool = True, note: str = "") -> dict[str, Any]:
+def run_data(run: RunSummary, *, note: str = "") -> dict[str, Any]:
     """Return a run as plain data; its times are ISO 8601 in UTC. *note*: what a person has to do about it."""
-    data = {
-        "run": record.id,
-        "name": record.name,
-        "backend": record.backend,
-        "created_at": _time(record.created_at),
-        "done": all(is_done(job) for job in jobs),
-        "counts": counts(jobs),
+    return {
+        "run": run.id,
+        "name": run.name,
+        "backend": run.backend,
+        "created_at": _time(run.created_at),
+        "open": run.is_open,
+        "done": run.is_done and not run.is_open,
+        "counts": in_order(run.counts),
         **({"note": note} if note else {}),
     }
-    return {**data, "jobs": [job_data(job) for job in jobs]} if with_jobs else data
+
+
+def run_with_jobs(run: RunRecord, jobs: Sequence[Job], *, note: str = "") -> dict[str, Any]:
+    """Return a run and its jobs, as they are known here, as plain data."""
+    summary = RunSummary(
+        id=run.id,
+        name=run.name,
+        created_at=run.created_at,
+        backend=run.backend,
+        is_open=run.is_open,
+        counts=Counter(str(job.state) for job in jobs),
+        is_done=all(is_done(job) for job in jobs),
+    )
+    return {**run_data(summary, note=note), "jobs": [job_data(job) for job in jobs]}
 
 
 def job_data(job: Job) -> dict[str, Any]:

@@ -38,11 +38,11 @@ def wait(
     """
     import asyncio
 
-    from adapter.cli.context import open_journal
+    from adapter.cli.context import open_store
     from adapter.cli.runner import Watch, drive_in_background, watch_runs
 
-    journal = open_journal()
-    records = list({record.id: record for record in (journal.find_run(run) for run in runs)}.values())
+    store = open_store()
+    records = list({record.id: record for record in (store.find_run(run) for run in runs)}.values())
     watch = Watch(quiet=quiet, as_json=as_json, timeout_s=timeout_s, give_up_s=give_up_s)
     drive = drive_in_background if in_background else watch_runs
-    return asyncio.run(drive(journal, records, watch))
+    return asyncio.run(drive(store, records, watch))

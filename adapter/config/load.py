@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.config import search
 from adapter.config.document import MOST_BACKEND_BYTES, Document, parse, read_file
+from adapter.config.layers import Layer, Leaf, Provenance, leaves
 from adapter.config.library import library
+from adapter.config.schemas import schema_part
 from adapter.config.search import Found
+from adapter.config.trust import refuse_untrusted, untrusted
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.schema import (
     Finding,
     KeyPath,
-    dotted,
     form_findings,
     unknown,
     without,
@@ -37,15 +38,6 @@ _OWN_KEYS = frozenset(
 _ERRORS = {"form": SchemaError, "template": TemplateError, "pattern": PatternError}
 
 
-class Leaf(NamedTuple):
-    """One value of a merged backend and the place that set it."""
-
-    path: str
-    value: Any
-    file: str
-    line: int
-
-
 class BackendEntry(NamedTuple):
     """One backend on the search path; ``error`` is its first problem, ``None`` if it has none.
 
@@ -63,42 +55,6 @@ class BackendEntry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One file of a backend: what it says (``data``, without what has the wrong form) and where."""
-
-    document: Document
-    data: Mapping[str, Any]
-    found: Found
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """The files that a merged ``document`` came from, in the order in which they were laid over each other."""
-
-    document: Mapping[str, Any]
-    layers: tuple[Layer, ...]
-
-    def layer_of(self, path: KeyPath) -> Layer:
-        """Return the file that set *path*, or the nearest thing above it: the last one that has it."""
-        while path:
-            for layer in reversed(self.layers):
-                if _has(layer.data, path):
-                    return layer
-            path = path[:-1]
-        return self.layers[-1]
-
-    def problem(self, finding: Finding) -> Problem:
-        """Return *finding* with file, line and column."""
-        return self.layer_of(finding.path).document.problem(finding)
-
-    def leaf(self, path: KeyPath, value: Any) -> Leaf:
-        """Return *value* with the file and line that set it."""
-        document = self.layer_of(path).document
-        return Leaf(dotted(path), value, document.file, document.position(path, at_key=True)[0])
-
-
-@dataclass(frozen=True, slots=True)
 class MergedBackend:
     """A backend's merged document, abstract or not: what ``explain`` and ``show`` need."""
 
@@ -109,7 +65,7 @@ class MergedBackend:
 
     def explain(self) -> list[Leaf]:
         """Return every value with the file and line that set it, in the document's order."""
-        return [self.provenance.leaf(path, value) for path, value in _leaves(self.document, ())]
+        return [self.provenance.leaf(path, value) for path, value in leaves(self.document, ())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +77,7 @@ class LoadedBackend:
 
     def explain(self) -> list[Leaf]:
         """Return every value with the file and line that set it, in the document's order."""
-        return [self.provenance.leaf(path, value) for path, value in _leaves(self.backend.document, ())]
+        return [self.provenance.leaf(path, value) for path, value in leaves(self.backend.document, ())]
 
 
 def load_backend(
@@ -150,14 +106,10 @@ def load_backend(
 
 
 def _is_trusted(layers: Iterable[Layer], environ: Mapping[str, str] | None, cwd: Path | None) -> bool:
-    from adapter.config.trust import untrusted  # noqa: PLC0415 (it needs the settings, which need our schema)
-
     return not untrusted(layers, environ, cwd)
 
 
 def _refuse_untrusted(provenance: Provenance, environ: Mapping[str, str] | None, cwd: Path | None) -> None:
-    from adapter.config.trust import refuse_untrusted  # noqa: PLC0415 (it needs the settings, which need our schema)
-
     refuse_untrusted(provenance.layers, environ, cwd)
 
 
@@ -244,19 +196,6 @@ def _entry(name: str, found: Found, environ: Mapping[str, str] | None, cwd: Path
         backend = backend_from(document, name=reading.merged.name, lineage=reading.merged.lineage)
     trusted = _is_trusted(reading.layers.values(), environ, cwd)
     return BackendEntry(name, document.get("summary", ""), found.shown, is_abstract, error, backend, trusted)
-
-
-@functools.cache
-def schema(name: str) -> Mapping[str, Any]:
-    """Return the shipped JSON Schema *name* (``backend``, ``task``, ``config``)."""
-    text = search.shipped("schemas").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
-    return json.loads(text)  # type: ignore[no-any-return]
-
-
-def schema_part(name: str, part: str) -> Mapping[str, Any]:
-    """Return one definition of the schema *name*, usable on its own."""
-    whole = schema(name)
-    return {"$ref": f"#/$defs/{part}", "$defs": whole["$defs"]}
 
 
 # ---- one backend and all that it extends -------------------------------------------------------------------------
@@ -395,29 +334,6 @@ def _merge(reading: _Reading) -> None:
 
 
 # ---- walking documents -------------------------------------------------------------------------------------------
-
-
-def _has(data: Any, path: KeyPath) -> bool:
-    for part in path:
-        if isinstance(data, dict) and data.get(str(part)) is not None:
-            data = data[str(part)]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
-            return False
-    return True
-
-
-def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
-    """A list of plain values is one leaf: it is always replaced as a whole."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(item, (*path, key))
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        for index, item in enumerate(value):
-            yield from _leaves(item, (*path, index))
-    else:
-        yield path, value
 
 
 # ---- words as they were written ----------------------------------------------------------------------------------

@@ -1,11 +1,13 @@
-"""What a site and a user want everywhere: the configuration files, and where the journal is kept."""
+"""What a site and a user want everywhere: the configuration files, and where the store is kept."""
 
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
 import socket
+import textwrap
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from adapter.config.document import parse, read_file
-from adapter.config.load import schema
+from adapter.config.schemas import schema
 from adapter.config.search import is_path
 from adapter.core.schema import Finding, form_findings
 from adapter.errors import ConfigError, Problem, SchemaError
@@ -25,16 +27,8 @@ if TYPE_CHECKING:
     from adapter.config.document import Document
     from adapter.core.backend import Backend
 
-INITIAL_TEXT = """\
+INITIAL_HEAD = """\
 # What you want everywhere. Remove a # to set something; what your site sets, `adapter config show` tells.
-
-# The backend used where none is named: a name (see `adapter backends list`), or the path of a
-# file as it is seen from the folder of this one.
-# default_backend: local
-
-# Where the journal is kept. It must be a disk of this machine, not one that many machines share.
-# ~ and $NAME are replaced.
-# state_dir: ~/.local/state/adapter
 """
 _NAME = re.compile(r"\$(?:(?P<bare>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\})")
 
@@ -147,7 +141,7 @@ def _variable(match: re.Match[str], environ: Mapping[str, str]) -> str | None:
 
 
 def state_dir(environ: Mapping[str, str] | None = None, settings: Settings | None = None) -> Path:
-    """Return the folder for the journal: ``$ADAPTER_STATE``, else the configured one, else the platform's.
+    """Return the folder for the store: ``$ADAPTER_STATE``, else the configured one, else the platform's.
 
     *settings* ``None`` means: read the configuration.
     """
@@ -169,7 +163,7 @@ def refuse_on_login_node(backend: Backend, settings: Settings | None = None, mac
     known = load_settings() if settings is None else settings
     if not backend.same_machine or not known.login_nodes:
         return
-    is_local = backend.connection.get("kind", "local") == "local"
+    is_local = backend.connection["kind"] == "local"
     name = (machine or socket.gethostname()) if is_local else str(backend.connection.get("host", ""))
     names = {name.lower(), name.lower().partition(".")[0]}
     for pattern, file in known.login_nodes.items():
@@ -183,8 +177,17 @@ def refuse_on_login_node(backend: Backend, settings: Settings | None = None, mac
 
 
 def links_dir() -> Path:
-    """Return the folder in which this user's processes find the SSH connections that they share."""
+    """Return the folder in which this user's processes find the connections of ``client: openssh``."""
     return state_dir() / "links"
+
+
+def initial_text() -> str:
+    """Return a configuration in which every key is explained, with an example, and nothing is set."""
+    parts = [INITIAL_HEAD]
+    for key, entry in schema("config")["properties"].items():
+        lines = [*textwrap.wrap(entry["description"], 96), f"{key}: {json.dumps(entry['examples'][0])}"]
+        parts.append("".join(f"# {line}\n" for line in lines))
+    return "\n".join(parts)
 
 
 def write_initial_config(path: Path) -> None:
@@ -201,4 +204,4 @@ def write_initial_config(path: Path) -> None:
     except OSError as error:
         raise ConfigError([Problem(message=f"cannot be written: {error.strerror}", file=str(path))]) from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(INITIAL_TEXT)
+        file.write(initial_text())

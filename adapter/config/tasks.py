@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from adapter.config.document import MOST_BYTES, Document, parse, parse_json_line, read_file
-from adapter.config.load import Shape, schema, with_words
+from adapter.config.load import Shape, with_words
 from adapter.config.local_paths import kind_here, same_file
+from adapter.config.schemas import schema
 from adapter.core.image import seen_from
 from adapter.core.local_files import Makers, missing_input, special_input, writer_problems
 from adapter.core.order import order_problems

@@ -23,7 +23,7 @@ from adapter.errors import ConfigError, NotTrusted, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from adapter.config.load import Layer
+    from adapter.config.layers import Layer
     from adapter.config.search import Found
 
 

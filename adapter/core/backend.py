@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from adapter.core.document import Document, document_from
@@ -19,17 +19,16 @@ from adapter.core.specs import (
     SubmitSpec,
     WatchSpec,
     array_from,
-    find_from,
+    filled,
     kill_from,
     launch_from,
     log_from,
     options_from,
     query_from,
-    result_from,
     submit_from,
     watch_from,
 )
-from adapter.core.task import recorded_resource
+from adapter.core.task import recorded_resource, texts
 from adapter.core.template import Condition, PlainTemplate, Template
 
 ErrorClasses = Mapping[str, tuple[re.Pattern[str], ...]]
@@ -42,9 +41,9 @@ class Queue:
     """A queue to choose: fits if ``when`` holds and nothing asked for is above ``caps``; ``clamp`` lowers instead."""
 
     name: str
-    when: Condition | None = None
-    caps: Mapping[str, float] = field(default_factory=dict)
-    clamp: bool = False
+    when: Condition | None
+    caps: Mapping[str, float]
+    clamp: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +55,13 @@ class Limits:
     together, where the backend can.
     """
 
-    max_tasks: int | None = None
-    submit_per_minute: float | None = None
-    submit_batch: int = 100
-    poll_min_s: float = 1.0
-    poll_max_s: float = 30.0
-    capacity: Mapping[str, float | None] = field(default_factory=dict)
-    arrays: bool = False
+    max_tasks: int | None
+    submit_per_minute: float | None
+    submit_batch: int
+    poll_min_s: float
+    poll_max_s: float
+    capacity: Mapping[str, float | None]
+    arrays: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,40 +85,41 @@ class Backend:
     kill: KillSpec
     script: Template | Document
     workspace: str
-    summary: str = ""
-    same_machine: bool = False
-    connection: Mapping[str, Any] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
-    programs: Mapping[str, str] = field(default_factory=dict)
-    values: Mapping[str, Any] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    supports: frozenset[str] = frozenset()
-    limits: Limits = field(default_factory=Limits)
-    queues: tuple[Queue, ...] = ()
-    prologue: tuple[str, ...] = ()
-    shell: tuple[str, ...] = ("/bin/sh",)
-    pass_env: tuple[str, ...] = ()
-    directive_prefix: str = ""
-    directive_quote: str = "shell"
-    directives: tuple[Option, ...] = ()
-    result: QuerySpec | None = None
-    find: QuerySpec | None = None
-    watch: WatchSpec | None = None
-    logs: Mapping[str, Template | LogSpec] = field(default_factory=dict)
-    logs_together: bool = False
-    launch: LaunchSpec | None = None
-    images: Mapping[str, PlainTemplate] = field(default_factory=dict)
-    requires: tuple[str, ...] = ()
-    array: ArraySpec | None = None
-    functions: Mapping[str, Template] = field(default_factory=dict)
-    library: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    automatic: Mapping[str, Any] | None = None
-    errors: ErrorClasses = field(default_factory=dict)
-    errors_otherwise: ErrorClasses = field(default_factory=dict)
-    version_command: Template | None = None
-    version_pattern: re.Pattern[str] | None = None
-    overlays: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    summary: str
+    same_machine: bool
+    connection: Mapping[str, Any]
+    needs: tuple[str, ...]
+    programs: Mapping[str, str]
+    values: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    supports: frozenset[str]
+    limits: Limits
+    queues: tuple[Queue, ...]
+    prologue: tuple[str, ...]
+    env: Mapping[str, str]
+    shell: tuple[str, ...]
+    pass_env: tuple[str, ...]
+    directive_prefix: str
+    directive_quote: str
+    directives: tuple[Option, ...]
+    result: QuerySpec | None
+    find: QuerySpec | None
+    watch: WatchSpec | None
+    logs: Mapping[str, Template | LogSpec]
+    logs_together: bool
+    launch: LaunchSpec | None
+    images: Mapping[str, PlainTemplate]
+    requires: tuple[str, ...]
+    array: ArraySpec | None
+    functions: Mapping[str, Template]
+    library: Mapping[str, str]
+    secrets: Mapping[str, Mapping[str, str]]
+    automatic: Mapping[str, Any] | None
+    errors: ErrorClasses
+    errors_otherwise: ErrorClasses
+    version_command: Template | None
+    version_pattern: re.Pattern[str] | None
+    overlays: tuple[tuple[str, Mapping[str, Any]], ...]
 
     @property
     def launch_program(self) -> str | None:
@@ -175,71 +175,81 @@ class Backend:
 def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineage: tuple[str, ...] = ()) -> Backend:
     """Return the backend that a merged and checked *document* describes (``adapter.config`` loads and checks files)."""
     name = name or document["name"]
-    limits = dict(document.get("limits", {}))
-    poll_min, poll_max = limits.pop("poll_seconds", (1, 30))
-    capacity = {
-        key: None if value == "machine" else recorded_resource(key, value)
-        for key, value in limits.pop("capacity", {}).items()
-    }
-    directives = document.get("directives", {})
-    version, result = document.get("version", {}), document.get("result")
-    errors = dict(document.get("errors", {}))
-    otherwise = errors.pop("otherwise", {})
-    logs = document.get("logs", {})
+    whole = filled("backend", document)
+    directives = filled("directives", whole["directives"])
+    limits = _limits(whole["limits"])
+    version, result, logs = document.get("version"), document.get("result"), whole["logs"]
+    errors = whole["errors"]
     submit = submit_from(document["submit"])
-    options = options_from(directives.get("options", {}))
+    options = options_from(directives["options"])
     launch = launch_from(document["launch"]) if document.get("launch") else None
     script = document_from(document["document"]) if "document" in document else Template(document["script"])
     return Backend(
         name=name,
         document=document,
         lineage=lineage or (name,),
-        summary=document.get("summary", ""),
-        same_machine=bool(document.get("same_machine")),
-        connection=document.get("connection", {"kind": "local"}),
+        summary=whole["summary"],
+        same_machine=whole["same_machine"],
+        connection=whole["connection"],
         workspace=document["workspace"],
-        needs=tuple(document.get("needs", ())),
-        programs=document.get("programs", {}),
-        values=document.get("values", {}),
-        defaults={key: recorded_resource(key, value) for key, value in document.get("defaults", {}).items()},
+        needs=tuple(whole["needs"]),
+        programs=whole["programs"],
+        values=whole["values"],
+        defaults={key: recorded_resource(key, value) for key, value in whole["defaults"].items()},
         supports=frozenset(
             {option.name for option in (*options, *submit.options, *(launch.options if launch else ()))}
             | submit.command.variables
             | (script.variables if isinstance(script, Document) else frozenset())
-            | ({"image"} if document.get("images") else set())
-            | set(capacity)
-            | set(document.get("supports", ()))
+            | ({"image"} if whole["images"] else set())
+            | set(limits.capacity)
+            | set(whole["supports"])
         ),
-        limits=Limits(poll_min_s=poll_min, poll_max_s=poll_max, capacity=capacity, **limits),
-        queues=tuple(_queue(queue) for queue in document.get("queues", ())),
-        prologue=tuple(document.get("prologue", ())),
-        shell=_shell(document.get("shell", "sh")),
-        pass_env=tuple(name for group in document.get("pass_env", {}).values() for name in group),
-        directive_prefix=directives.get("prefix", ""),
-        directive_quote=directives.get("quote", "shell"),
+        limits=limits,
+        queues=tuple(_queue(filled("queues", queue)) for queue in whole["queues"]),
+        prologue=tuple(whole["prologue"]),
+        env=texts(whole["env"]),
+        shell=_shell(whole["shell"]),
+        pass_env=tuple(name for group in whole["pass_env"].values() for name in group),
+        directive_prefix=directives["prefix"],
+        directive_quote=directives["quote"],
         directives=options,
         script=script,
         submit=submit,
         monitor=query_from(document["monitor"]),
-        result=result_from(_with_states(result, document["monitor"])) if result else None,
+        result=query_from(_with_states(result, document["monitor"])) if result else None,
         kill=kill_from(document["kill"]),
-        find=find_from(document["find"]) if document.get("find") else None,
+        find=query_from(document["find"]) if document.get("find") else None,
         watch=watch_from(document["watch"], document["monitor"]) if document.get("watch") else None,
         logs={stream: log_from(spec) for stream, spec in logs.items() if stream != "together"},
-        logs_together=bool(logs.get("together")),
+        logs_together=filled("logs", logs)["together"],
         launch=launch,
-        images={protocol: PlainTemplate(text) for protocol, text in document.get("images", {}).items()},
-        requires=tuple(document.get("requires", ())),
+        images={protocol: PlainTemplate(text) for protocol, text in whole["images"].items()},
+        requires=tuple(whole["requires"]),
         array=array_from(document["array"]) if document.get("array") else None,
-        functions={key: Template(body) for key, body in document.get("functions", {}).items()},
-        library=document.get("library", {}),
-        secrets=document.get("secrets", {}),
-        automatic=document.get("automatic"),
-        errors=_error_classes(errors),
-        errors_otherwise=_error_classes(otherwise),
+        functions={key: Template(body) for key, body in whole["functions"].items()},
+        library=whole["library"],
+        secrets=whole["secrets"],
+        automatic={**filled("automatic", document["automatic"])} if document.get("automatic") else None,
+        errors=_error_classes({kind: patterns for kind, patterns in errors.items() if kind != "otherwise"}),
+        errors_otherwise=_error_classes(filled("errors", errors)["otherwise"]),
         version_command=Template(version["command"]) if version else None,
         version_pattern=re.compile(version["pattern"]) if version else None,
-        overlays=tuple((entry["version"], entry["use"]) for entry in document.get("when", ())),
+        overlays=tuple((entry["version"], entry["use"]) for entry in whole["when"]),
+    )
+
+
+def _limits(spec: Mapping[str, Any]) -> Limits:
+    spec = filled("limits", spec)
+    poll_min, poll_max = spec["poll_seconds"]
+    capacity = spec["capacity"].items()
+    return Limits(
+        max_tasks=spec.get("max_tasks"),
+        submit_per_minute=spec.get("submit_per_minute"),
+        submit_batch=spec["submit_batch"],
+        poll_min_s=poll_min,
+        poll_max_s=poll_max,
+        capacity={key: None if cap == "machine" else recorded_resource(key, cap) for key, cap in capacity},
+        arrays=spec["arrays"],
     )
 
 
@@ -262,8 +272,8 @@ def _queue(spec: Mapping[str, Any]) -> Queue:
     return Queue(
         name=spec["name"],
         when=Condition(spec["when"]) if "when" in spec else None,
-        caps={key: recorded_resource(key, value) for key, value in spec.get("max", {}).items()},
-        clamp=spec.get("over") == "clamp",
+        caps={key: recorded_resource(key, value) for key, value in spec["max"].items()},
+        clamp=spec["over"] == "clamp",
     )
 
 

@@ -1,6 +1,6 @@
 """Which folders of finished jobs may go, and the commands that remove those and nothing else. Pure.
 
-A path is never taken from the journal as it is: it must be WORKSPACE/RUN/NAME with names of our own making. What
+A path is never taken from the store as it is: it must be WORKSPACE/RUN/NAME with names of our own making. What
 happens on the target is in ``templates/lib/clean.sh``.
 """
 
@@ -78,7 +78,7 @@ def _went_wrong(job: Job) -> bool:
 
 
 def workspace_of(job: Job) -> str | None:
-    """Return the workspace in which *job*'s folder stands; ``None`` if the journal's path is not one of our making."""
+    """Return the workspace in which *job*'s folder stands; ``None`` if the store's path is not one of our making."""
     end = f"/{job.run}/{job.folder_name}"
     if job.directory is None or not (_RUN.fullmatch(job.run) and _FOLDER.fullmatch(job.folder_name)):
         return None
@@ -111,7 +111,7 @@ def store_list_step(where: str, workspace: str) -> Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class ContentStore:
     """What of a store may go, by name, with sizes in bytes.
 
     ``unlinked`` content and ``left_behind`` pieces of transfers may go now, ``linked`` content once no job needs it.
@@ -122,7 +122,7 @@ class Store:
     left_behind: dict[str, int]
 
 
-def read_store(stdout: str) -> Store:
+def read_store(stdout: str) -> ContentStore:
     """Return what :func:`store_list_step`'s answer says; names that are not of our making are left out."""
     rows = [(match[1], match[3], int(match[2]) * 1024) for match in _STORE_ROW.finditer(stdout)]
     named = {word: {name: size for kind, name, size in rows if kind == word} for word in _STORE_NAMES}
@@ -130,7 +130,7 @@ def read_store(stdout: str) -> Store:
         word: {name: size for name, size in named[word].items() if p.fullmatch(name)}
         for word, p in _STORE_NAMES.items()
     }
-    return Store(ours["unlinked"], ours["linked"], {**ours["out"], **ours["part"]})
+    return ContentStore(ours["unlinked"], ours["linked"], {**ours["out"], **ours["part"]})
 
 
 _STORE_NAMES = {"unlinked": _CONTENT, "linked": _CONTENT, "out": _OUT, "part": _PART}

@@ -1,4 +1,4 @@
-"""A job: one submission of a task to a scheduler, as the journal keeps it."""
+"""A job: one submission of a task to a scheduler, as the store keeps it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Our own name for it, unique in the journal: ``RUN.INDEX``, and ``RUN.INDEX.ATTEMPT`` from the second on."""
+        """Our own name for it, unique in the store: ``RUN.INDEX``, and ``RUN.INDEX.ATTEMPT`` from the second on."""
         return f"{self.run}.{self.index}" + (f".{self.attempt}" if self.attempt > 1 else "")
 
     @property

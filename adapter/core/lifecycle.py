@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from adapter.core import units
+from adapter.core.defaults import DEFAULTS
 from adapter.core.state import Reason, State
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Patience:
     scheduler's word for success needs accounting's.
     """
 
-    gone_after_s: float = 60.0
+    gone_after_s: float = units.parse_seconds(DEFAULTS["monitor.absent"]["gone_after"])
     settle_s: float = 10.0
     overdue_s: float = 60.0
     has_result: bool = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adapter.core.defaults import RESOURCES
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -53,11 +55,8 @@ _OURS = {
 }
 """Our keys, each with the words of others, in small letters and with ``_``."""
 
-# Those of `adapter.core.task`, which imports what imports this; a test compares them.
-RESOURCES = frozenset({
-    "cpu", "cpu_limit", "ram", "ram_limit", "disk", "gpu", "walltime", "nodes", "ranks", "preemptible", "queue",
-    "account", "priority",
-})  # fmt: skip
+REMOVED = {"connection.share": "write `client: openssh` there, and all your processes share one connection"}
+"""Keys that were there once, and what to write instead."""
 
 _WORDS: dict[str, list[str]] = {}
 for _ours, _others in _OURS.items():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from adapter.core.document import Document
 from adapter.core.image import named
 from adapter.core.requirements import image_of, refuse_unsupported, with_defaults, with_queue
 from adapter.core.task import RESOURCE_FIELDS, is_pattern
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from adapter.core.backend import Backend
     from adapter.core.job import Job
     from adapter.core.specs import CommandSpec, LaunchSpec, Option
-    from adapter.core.task import Step, Task
+    from adapter.core.task import Input, Step, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def render_job(backend: Backend, job: Job, workspace: str) -> RenderedJob:
     return RenderedJob(script=script, submit=submit, environment=backend.submit.environment)
 
 
-def render_command(spec: CommandSpec, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:
+def render_command(spec: CommandSpec | LaunchSpec, values: Mapping[str, Any], *, more: Iterable[str] = ()) -> str:
     """Return the text of *spec*'s command for *values*, with its options and *more* of them."""
     options = Raw(" ".join([*_option_texts(spec.options, values), *more]))
     return spec.command.render({**values, "options": options}).strip()
@@ -119,9 +120,26 @@ def _doubled(word: str) -> str:
 _DIALECTS: dict[str, Callable[[str], str]] = {"doubled": _doubled, "backslash": _backslashed}
 
 
+def _text_of(item: Input, backend: Backend) -> str | None:
+    """Return literal content as text, for services that take it in their documents; elsewhere files travel as they are.
+
+    Raises:
+        RenderError: it is no text.
+    """
+    if not isinstance(item.content, bytes):
+        return item.content
+    try:
+        return item.content.decode()
+    except UnicodeDecodeError as error:
+        if not isinstance(backend.script, Document):
+            return None
+        raise RenderError(f"the content of input {item.to!r} is no text, which this backend needs") from error
+
+
 def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
     """Return the values that templates may use for *job*."""
     task = with_queue(backend, with_defaults(backend, job.task))
+    task = replace(task, env={**backend.env, **task.env})
     refuse_unsupported(backend, task)
     directory = job.directory or f"{workspace}/{job.run}/{job.folder_name}"
     if task.workdir and needs_target(task.workdir):
@@ -140,7 +158,7 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
             {
                 "to": item.to,
                 "path": f"{work}/{item.to}" if item.path is not None else None,
-                "content": item.content,
+                "content": _text_of(item, backend),
                 "url": item.url,
                 "folder": item.folder,
             }

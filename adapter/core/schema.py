@@ -6,15 +6,30 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 
-from adapter.core.other_words import meant
+from adapter.core import units
+from adapter.core.other_words import REMOVED, meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 ValidationError = Any  # jsonschema types each of its fields as perhaps unset; on an error that it yields, all are set
 KeyPath = tuple[str | int, ...]
+_UNITS = {"amount-of-memory": units.parse_bytes, "length-of-time": units.parse_seconds}
+_FORMATS = FormatChecker(formats=())
+
+
+def _check_format(name: str, parse: Callable[[Any], object]) -> None:
+    @_FORMATS.checks(name, raises=ValueError)
+    def has_unit(value: object) -> bool:
+        if not isinstance(value, bool) and isinstance(value, str | int | float):  # else its type is wrong
+            parse(value)
+        return True
+
+
+for _name, _parse in _UNITS.items():
+    _check_format(_name, _parse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +71,7 @@ def unknown(what: str, word: str, known: Iterable[str]) -> str:
 
 def form_findings(document: object, schema: Mapping[str, Any]) -> list[Finding]:
     """Return everything in *document* that does not have the form of *schema*, each once."""
-    errors: Iterable[Any] = Draft202012Validator(schema).iter_errors(document)
+    errors: Iterable[Any] = Draft202012Validator(schema, format_checker=_FORMATS).iter_errors(document)
     return list(dict.fromkeys(finding for error in errors for finding in _of(error, ())))
 
 
@@ -89,7 +104,9 @@ def _unknown_keys(error: ValidationError, path: KeyPath) -> Iterator[Finding]:
     known = error.schema.get("properties", {})
     for key in error.instance:
         if key not in known:
-            yield Finding(path=(*path, key), message=unknown("key", key, known), at_key=True)
+            removed = REMOVED.get(dotted((*path, key)))
+            message = f"the key {key!r} is gone: {removed}" if removed else unknown("key", key, known)
+            yield Finding(path=(*path, key), message=message, at_key=True)
 
 
 def _branches(error: ValidationError, path: KeyPath) -> Iterator[Finding]:
@@ -162,6 +179,7 @@ _SENTENCES: dict[str, Callable[[ValidationError], str]] = {
     "enum": _choice,
     "const": _choice,
     "pattern": _pattern,
+    "format": lambda error: str(error.cause),
     "minimum": lambda error: f"found {found(error.instance)}, expected {error.validator_value} or more",
     "maximum": lambda error: f"found {found(error.instance)}, expected {error.validator_value} or less",
     "exclusiveMinimum": lambda error: f"found {found(error.instance)}, expected more than {error.validator_value}",

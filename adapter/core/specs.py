@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from collections import ChainMap
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import jmespath
 
 from adapter.core import units
+from adapter.core.defaults import DEFAULTS
 from adapter.core.grammars import JsonRows, grammar_from, json_rows
 from adapter.core.state import Reason, State
 from adapter.core.template import Condition, PlainTemplate, Template
@@ -40,8 +42,8 @@ class CommandSpec:
     """A command template with its ``options``; ``timeout_s`` bounds one command."""
 
     command: Template
-    options: tuple[Option, ...] = ()
-    timeout_s: float = 60.0
+    options: tuple[Option, ...]
+    timeout_s: float
 
     @property
     def variables(self) -> frozenset[str]:
@@ -70,10 +72,10 @@ class SubmitSpec(CommandSpec):
     """
 
     job_id: re.Pattern[str] | JsonRows
-    job_id_inside: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    ended_is_any_end: bool = False
-    goes_to: PlainTemplate | None = None
+    job_id_inside: str | None
+    environment: Mapping[str, str]
+    ended_is_any_end: bool
+    goes_to: PlainTemplate | None
 
     def drops(self, name: str) -> bool:
         """Whether the submit command is run without the variable *name*.
@@ -146,16 +148,16 @@ class QuerySpec(CommandSpec):
     ``success_needs_exit_file``: the job's wrapper always writes one, and success without it needs accounting's word.
     """
 
-    grammar: Grammar | None = None
-    states: StateMap = field(default_factory=StateMap)
-    reasons: StateMap = field(default_factory=StateMap)
-    exit_codes: dict[int, str] = field(default_factory=dict)
-    exit_code_decode: str = "plain"
-    exit_code_reasons: dict[int, Reason] = field(default_factory=dict)
-    max_ids: int = 500
-    gone_after_s: float = 60.0
-    requeues: bool = False
-    success_needs_exit_file: bool = False
+    grammar: Grammar | None
+    states: StateMap
+    reasons: StateMap
+    exit_codes: dict[int, str]
+    exit_code_decode: str
+    exit_code_reasons: dict[int, Reason]
+    max_ids: int
+    gone_after_s: float
+    requeues: bool
+    success_needs_exit_file: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,28 +172,30 @@ class WatchSpec:
 class KillSpec(CommandSpec):
     """How jobs are killed, and the harder way used ``escalate_after_s`` later for those still there."""
 
-    max_ids: int = 500
-    harder: CommandSpec | None = None
-    escalate_after_s: float = 30.0
+    max_ids: int
+    harder: CommandSpec | None
+    escalate_after_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSpec(CommandSpec):
     """A log that is no file on the target: what the command prints, or ``text`` of the JSON that it prints."""
 
-    text: ParsedResult | None = None
+    text: ParsedResult | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchSpec(CommandSpec):
+class LaunchSpec:
     """How a step with an image is started. ``setup`` is script text before all steps, ``stop`` ends what was left.
 
     ``program`` names what a job needs for it on the machine that it runs on; ``None`` where nothing needs to be said.
     """
 
-    program: Template | None = None
-    setup: Template | None = None
-    stop: Template | None = None
+    command: Template
+    options: tuple[Option, ...]
+    program: Template | None
+    setup: Template | None
+    stop: Template | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,9 +209,18 @@ class ArraySpec:
     option: Template
     index: str
     job_id: PlainTemplate
-    first: int = 0
-    min_size: int = 2
-    max_size: int = 1000
+    first: int
+    min_size: int
+    max_size: int
+
+
+def filled(part: str, spec: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return *spec*, what stands under *part* in a file, with the defaults of the keys that it leaves out.
+
+    >>> filled("array", {"first": 1})["first"], filled("array", {"first": 1})["min_size"]
+    (1, 2)
+    """
+    return ChainMap(spec or {}, DEFAULTS[part])  # type: ignore[arg-type]  # nothing is written into it
 
 
 def options_from(entries: Mapping[str, Any]) -> tuple[Option, ...]:
@@ -223,51 +236,41 @@ def options_from(entries: Mapping[str, Any]) -> tuple[Option, ...]:
 def _common(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "command": Template(spec["command"]),
-        "options": options_from(spec.get("options", {})),
-        "timeout_s": units.recorded_seconds(spec.get("timeout", "60s")),
+        "options": options_from(spec["options"]),
+        "timeout_s": units.recorded_seconds(spec["timeout"]),
     }
 
 
 def submit_from(spec: Mapping[str, Any]) -> SubmitSpec:
     """Return what ``submit`` of a backend file describes."""
+    spec = filled("submit", spec)
     job_id = json_rows(spec["json"]) if "json" in spec else re.compile(spec["job_id"], re.MULTILINE)
     return SubmitSpec(
         **_common(spec),
         job_id=job_id,
         job_id_inside=spec.get("job_id_inside"),
-        environment=spec.get("environment", {}),
-        ended_is_any_end=spec.get("ended_is_any_end", False),
+        environment=spec["environment"],
+        ended_is_any_end=spec["ended_is_any_end"],
         goes_to=PlainTemplate(spec["goes_to"]) if "goes_to" in spec else None,
     )
 
 
 def query_from(spec: Mapping[str, Any]) -> QuerySpec:
-    """Return what ``monitor`` of a backend file describes."""
-    return replace(
-        result_from(spec),
-        gone_after_s=units.recorded_seconds(spec.get("absent", {}).get("gone_after", "60s")),
-        requeues=spec.get("requeues", False),
-        success_needs_exit_file=spec.get("success_needs_exit_file", False),
-    )
-
-
-def find_from(spec: Mapping[str, Any]) -> QuerySpec:
-    """Return what ``find`` of a backend file describes."""
-    return QuerySpec(**_common(spec), grammar=grammar_from(spec))
-
-
-def result_from(spec: Mapping[str, Any]) -> QuerySpec:
-    """Return what ``result`` of a backend file describes."""
-    decoding = spec.get("exit_code", {})
+    """Return what ``monitor`` of a backend file describes, or ``result`` or ``find``, which have fewer keys."""
+    spec = filled("monitor", spec)
+    decoding = filled("monitor.exit_code", spec["exit_code"])
     return QuerySpec(
         **_common(spec),
         grammar=grammar_from(spec),
         states=StateMap(spec.get("states")),
         reasons=StateMap(spec.get("reasons")),
-        exit_codes={int(code): word for code, word in spec.get("exit_codes", {}).items()},
-        exit_code_decode=decoding.get("decode", "plain"),
-        exit_code_reasons={int(code): Reason(word) for code, word in decoding.get("reasons", {}).items()},
-        max_ids=spec.get("max_ids", 500),
+        exit_codes={int(code): word for code, word in spec["exit_codes"].items()},
+        exit_code_decode=decoding["decode"],
+        exit_code_reasons={int(code): Reason(word) for code, word in decoding["reasons"].items()},
+        max_ids=spec["max_ids"],
+        gone_after_s=units.recorded_seconds(filled("monitor.absent", spec["absent"])["gone_after"]),
+        requeues=spec["requeues"],
+        success_needs_exit_file=spec["success_needs_exit_file"],
     )
 
 
@@ -279,12 +282,13 @@ def watch_from(spec: Mapping[str, Any], monitor: Mapping[str, Any]) -> WatchSpec
 
 def kill_from(spec: Mapping[str, Any]) -> KillSpec:
     """Return what ``kill`` of a backend file describes."""
+    spec = filled("kill", spec)
     harder = spec.get("escalate")
     return KillSpec(
         **_common(spec),
-        max_ids=spec.get("max_ids", 500),
-        harder=CommandSpec(**_common(harder)) if harder else None,
-        escalate_after_s=units.recorded_seconds(harder["after"]) if harder else 30.0,
+        max_ids=spec["max_ids"],
+        harder=CommandSpec(**_common(filled("kill.escalate", harder))) if harder else None,
+        escalate_after_s=units.recorded_seconds(harder["after"]) if harder else 0.0,
     )
 
 
@@ -302,18 +306,24 @@ def log_from(spec: str | Mapping[str, Any]) -> Template | LogSpec:
     """Return what an entry of ``logs`` describes: the path of a file, or a command."""
     if isinstance(spec, str):
         return Template(spec)
-    return LogSpec(**_common(spec), text=jmespath.compile(spec["json"]) if "json" in spec else None)
+    text = jmespath.compile(spec["json"]) if "json" in spec else None
+    return LogSpec(**_common(filled("logs.stdout", spec)), text=text)
 
 
 def launch_from(spec: Mapping[str, Any]) -> LaunchSpec:
     """Return what ``launch`` of a backend file describes."""
     setup, stop, program = (Template(spec[key]) if key in spec else None for key in ("setup", "stop", "program"))
-    return LaunchSpec(**_common(spec), setup=setup, stop=stop, program=program)
+    return LaunchSpec(
+        command=Template(spec["command"]),
+        options=options_from(filled("launch", spec)["options"]),
+        setup=setup,
+        stop=stop,
+        program=program,
+    )
 
 
 def array_from(spec: Mapping[str, Any]) -> ArraySpec:
     """Return what ``array`` of a backend file describes."""
-    plain = {key: spec[key] for key in ("first", "min_size", "max_size") if key in spec}
-    return ArraySpec(
-        option=Template(spec["option"]), index=spec["index"], job_id=PlainTemplate(spec["job_id"]), **plain
-    )
+    spec = filled("array", spec)
+    plain = {key: spec[key] for key in ("index", "first", "min_size", "max_size")}
+    return ArraySpec(option=Template(spec["option"]), job_id=PlainTemplate(spec["job_id"]), **plain)

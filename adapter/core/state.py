@@ -8,7 +8,7 @@ from enum import StrEnum
 class State(StrEnum):
     """Where a job stands. ``UNKNOWN`` is for an answer that we cannot read; no job is ever stored as unknown."""
 
-    WAITING = "waiting"  # in our journal, not yet handed to the scheduler
+    WAITING = "waiting"  # in our store, not yet handed to the scheduler
     QUEUED = "queued"
     HELD = "held"
     RUNNING = "running"

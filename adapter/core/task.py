@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
 import jinja2
 
 from adapter.core import units
+from adapter.core.defaults import DEFAULTS
 from adapter.core.schema import unknown
 from adapter.core.template import PlainTemplate
 from adapter.errors import TaskError
@@ -50,14 +52,15 @@ class Step:
 class Input:
     """A file or folder put into the work folder before the task starts.
 
-    Exactly one of ``path`` (a file or folder here), ``content`` (literal text) and ``url`` (what the service that runs
-    the task fetches itself). ``to`` is its path in the work folder. ``link`` puts a symbolic link instead of a copy,
-    where the target shares this machine's files. ``folder`` says that it is one, for services that have to be told.
+    Exactly one of ``path`` (a file or folder here), ``content`` (literal text, or bytes) and ``url`` (what the
+    service that runs the task fetches itself). ``to`` is its path in the work folder. ``link`` puts a symbolic link
+    instead of a copy, where the target shares this machine's files. ``folder`` says that it is one, for services
+    that have to be told.
     """
 
     to: str
     path: str | None = None
-    content: str | None = None
+    content: str | bytes | None = None
     url: str | None = None
     link: bool = False
     folder: bool = False
@@ -67,7 +70,7 @@ class Input:
             raise TaskError(f"input {self.to!r} needs one of path, content and url")
         if self.link and self.path is None:
             raise TaskError(f"input {self.to!r} cannot link to literal content")
-        if self.content is not None and any("\ud800" <= letter <= "\udfff" for letter in self.content):
+        if isinstance(self.content, str) and any("\ud800" <= letter <= "\udfff" for letter in self.content):
             raise TaskError(f"the content of input {self.to!r} holds half a character, which no file can hold")
         check_inside(self.to, f"input {self.to!r}")
 
@@ -84,7 +87,7 @@ class Output:
     """
 
     path: str
-    to: str = "."
+    to: str = DEFAULTS["output"]["to"]
     url: str | None = None
     optional: bool = False
     exclude: tuple[str, ...] = ()
@@ -108,7 +111,7 @@ class After:
     """Another task of the same run, by its name, and what it must have done before this one starts."""
 
     task: str
-    until: Until = Until.SUCCEEDED
+    until: Until = Until(DEFAULTS["task.after"]["until"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +201,7 @@ class Task:
     """
 
     steps: tuple[Step, ...]
-    name: str = "task"
+    name: str = DEFAULTS["task"]["name"]
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
     stdin: str | None = None
@@ -211,7 +214,7 @@ class Task:
     volumes: tuple[str, ...] = ()
     after: tuple[After, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-    allowed_exit_codes: tuple[int, ...] = (0,)
+    allowed_exit_codes: tuple[int, ...] = tuple(DEFAULTS["task"]["allowed_exit_codes"])
     native: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -303,20 +306,8 @@ def task_from(document: Mapping[str, Any]) -> Task:
     steps = known.pop("steps", None)
     if "command" in known:  # the short form: one step
         steps = [known.pop("command")]
-    return Task(
-        steps=tuple(_step_from(step) for step in steps or ()),
-        inputs=tuple(_input_from(item) for item in known.pop("inputs", ())),
-        outputs=tuple(_output_from(item) for item in known.pop("outputs", ())),
-        resources=resources_from(known.pop("resources", {})),
-        allowed_exit_codes=tuple(known.pop("allowed_exit_codes", (0,))),
-        native={name: tuple(options) for name, options in known.pop("native", {}).items()},
-        image=_image_from(known.pop("image", None)),
-        volumes=tuple(known.pop("volumes", ())),
-        after=tuple(_after_from(item) for item in known.pop("after", ())),
-        env=_texts(known.pop("env", {})),
-        tags=_texts(known.pop("tags", {})),
-        **known,
-    )
+    read = {key: convert(known.pop(key)) for key, convert in _CONVERTED.items() if key in known}
+    return Task(steps=tuple(map(_step_from, steps or ())), **read, **known)
 
 
 def _step_from(step: Any) -> Step:
@@ -326,13 +317,10 @@ def _step_from(step: Any) -> Step:
         case list():
             return Step(argv=tuple(str(word) for word in step))
     known = dict(step)
-    argv = known.pop("argv", None)
-    return Step(
-        argv=None if argv is None else tuple(str(word) for word in argv),
-        env=_texts(known.pop("env", {})),
-        image=_image_from(known.pop("image", None)),
-        **known,
-    )
+    if "argv" in known:
+        known["argv"] = tuple(map(str, known["argv"]))
+    read = {key: _CONVERTED[key](known.pop(key)) for key in ("env", "image") if key in known}
+    return Step(**read, **known)
 
 
 def _image_from(written: Any) -> str | tuple[str, ...] | None:
@@ -342,13 +330,25 @@ def _image_from(written: Any) -> str | tuple[str, ...] | None:
 def _after_from(item: Any) -> After:
     if isinstance(item, str):
         return After(task=item)
-    return After(task=item["task"], until=Until(item.get("until", Until.SUCCEEDED)))
+    return After(**{**item, **({"until": Until(item["until"])} if "until" in item else {})})
 
 
 def _input_from(item: Any) -> Input:
     if isinstance(item, str):
         return Input(path=item, to=_base_name(item))
-    return Input(**{"to": _base_name(item.get("path", "")), **item})
+    given = {"to": _base_name(item.get("path", "")), **item}
+    if (coded := given.pop("content_base64", None)) is not None:
+        if "content" in given:
+            raise TaskError(f"input {given['to']!r} needs one of content and content_base64")
+        given["content"] = _decoded(coded, given["to"])
+    return Input(**given)
+
+
+def _decoded(coded: str, to: str) -> bytes:
+    try:
+        return base64.b64decode("".join(coded.split()), validate=True)
+    except ValueError as error:
+        raise TaskError(f"content_base64 of input {to!r} is not base64: {error}") from error
 
 
 def _output_from(item: Any) -> Output:
@@ -361,10 +361,30 @@ def _base_name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return *values* as an environment holds them: ``true`` and ``false`` in small letters, as in the file."""
     return {
         key: ("true" if value else "false") if isinstance(value, bool) else str(value) for key, value in values.items()
     }
+
+
+def _all(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda items: tuple(map(convert, items))
+
+
+_CONVERTED: dict[str, Callable[[Any], Any]] = {
+    "inputs": _all(_input_from),
+    "outputs": _all(_output_from),
+    "after": _all(_after_from),
+    "resources": resources_from,
+    "image": _image_from,
+    "env": texts,
+    "tags": texts,
+    "allowed_exit_codes": tuple,
+    "volumes": tuple,
+    "native": lambda native: {name: tuple(options) for name, options in native.items()},
+}
+"""How what a file says becomes what a task holds; the other keys are taken as they stand."""
 
 
 def task_document(task: Task) -> dict[str, Any]:
@@ -384,6 +404,9 @@ def _written(name: str, value: Any) -> Any:
 
 
 def _document_of(value: Any) -> Any:
+    if isinstance(value, Input) and isinstance(value.content, bytes):
+        rest = {name: entry for name, entry in _document_of(replace(value, content="x")).items() if name != "content"}
+        return {**rest, "content_base64": base64.b64encode(value.content).decode("ascii")}
     if isinstance(value, Task | Step | Input | Output | After):
         named = ((item.name, _document_of(getattr(value, item.name))) for item in fields(value))
         return {name: entry for name, entry in named if entry not in (None, {}, [], False)}

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from adapter.core import units
 from adapter.core.backend import merge, version_matches
 from adapter.core.schema import Finding, KeyPath, dotted, unknown
 from adapter.core.specs import GONE, parse_state_word, pattern_in
 from adapter.core.state import Reason, State
-from adapter.core.task import RESOURCE_FIELDS, parse_resource
+from adapter.core.task import RESOURCE_FIELDS
 from adapter.core.template import (
     Template,
 )
@@ -293,33 +292,14 @@ def _used(spec: Mapping[str, Any]) -> set[str]:
     return names
 
 
-# ---- values and units --------------------------------------------------------------------------------------------
+# ---- values --------------------------------------------------------------------------------------------------
 
 
-def _units(document: Mapping[str, Any]) -> Iterator[Finding]:
-    yield from _resources(("defaults",), document.get("defaults"))
-    capacity = _at(document, ("limits", "capacity"))
-    yield from _resources(("limits", "capacity"), {name: cap for name, cap in capacity.items() if cap != "machine"})
-    for index, queue in _maps(document.get("queues")):
-        yield from _resources(("queues", index, "max"), queue.get("max"))
-    for path in (
-        *((*section, "timeout") for section in _COMMANDS),
-        ("monitor", "absent", "gone_after"),
-        ("kill", "escalate", "after"),
-        ("connection", "share"),
-    ):
-        value = _at(document, path[:-1]).get(str(path[-1]))
-        if not isinstance(value, bool):
-            yield from _parsed(path, value, units.parse_seconds)
+def _poll_seconds(document: Mapping[str, Any]) -> Iterator[Finding]:
     low, high = _at(document, ("limits",)).get("poll_seconds") or (0, 0)
     if low is not None and high is not None and low > high:
         sentence = f"limits.poll_seconds runs from {low:g} down to {high:g}; write the shorter one first"
         yield Finding(path=("limits", "poll_seconds"), message=sentence)
-
-
-def _resources(path: KeyPath, values: Mapping[str, Any] | None) -> Iterator[Finding]:
-    for name, value in (values or {}).items():
-        yield from _parsed((*path, name), value, lambda text, name=name: parse_resource(name, text))  # type: ignore[misc]
 
 
 def _parsed(path: KeyPath, value: object, parse: Callable[[Any], object]) -> Iterator[Finding]:
@@ -431,7 +411,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
     _states,
     _monitor,
     _kill,
-    _units,
+    _poll_seconds,
     _queues,
     _values,
     _workspace,

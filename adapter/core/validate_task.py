@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from adapter.core.backend import merge
-from adapter.core.schema import Finding, KeyPath, dotted
-from adapter.core.task import Input, Output, check_inside, parse_resource, task_from
+from adapter.core.schema import Finding, KeyPath
+from adapter.core.task import Input, Output, check_inside, task_from
 from adapter.errors import TaskError
 
 if TYPE_CHECKING:
@@ -75,15 +75,6 @@ def _streams(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _inside((key,), document.get(key), key)
 
 
-def _resources(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for name, value in (document.get("resources") or {}).items():
-        path = ("resources", name)
-        try:
-            parse_resource(name, value)
-        except ValueError as error:
-            yield Finding(path=path, message=f"{dotted(path)}: {error}")
-
-
 def _inputs(document: Mapping[str, Any]) -> Iterator[Finding]:
     first: dict[str, int] = {}
     for index, entry in enumerate(document.get("inputs") or ()):
@@ -144,4 +135,4 @@ def _tried(path: KeyPath, make: Callable[[], object]) -> Iterator[Finding]:
         yield Finding(path=path, message=str(error))
 
 
-_CHECKS = (_steps, _streams, _resources, _inputs, _outputs)
+_CHECKS = (_steps, _streams, _inputs, _outputs)

@@ -11,8 +11,8 @@ from adapter.execution.submitter import Submitter
 
 if TYPE_CHECKING:
     from adapter.execution.clock import Clock
-    from adapter.execution.journal import Journal
     from adapter.execution.scheduler_client import SchedulerClient
+    from adapter.store.base import Store
 
 AGAIN_S = 5.0
 
@@ -23,26 +23,26 @@ class Abandoned:
     Nothing of them is submitted, killed or collected: that is for whoever goes on with the run.
     """
 
-    def __init__(self, client: SchedulerClient, journal: Journal, clock: Clock) -> None:
+    def __init__(self, client: SchedulerClient, store: Store, clock: Clock) -> None:
         """Nothing is asked yet."""
-        self._table = JobTable(client, journal, clock, None)
+        self._table = JobTable(client, store, clock, None)
         self._poller, self._submitter = Poller(self._table), Submitter(self._table)
         self._next_at = 0.0
 
     async def look(self, now: float) -> None:
         """Ask about their jobs, now and then, and give their room back once they have ended."""
-        table, journal = self._table, self._table.journal
+        table, store = self._table, self._table.store
         if now < self._next_at:
             return
         self._next_at = now + AGAIN_S
-        for run in journal.abandoned_runs(table.backend.name, is_alive):
-            if not journal.claim(run, table.owner, now, OWNED_FOR_S, is_alive):
+        for run in await table.clock.in_thread(store.abandoned_runs, table.backend.name, is_alive):
+            if not await table.clock.in_thread(store.claim, run, table.owner, now, OWNED_FOR_S, is_alive):
                 continue
             try:
-                table.jobs = {job.key: job for job in journal.jobs(run)}
+                table.jobs = {job.key: job for job in await table.clock.in_thread(store.jobs, run)}
                 await self._submitter.resolve(now)
                 jobs = [job for job in table.jobs.values() if job.job_id is not None and not job.state.is_final]
                 if jobs:
                     await self._poller.ask(jobs)
             finally:
-                journal.release(run, table.owner)
+                await table.clock.in_thread(store.release, run, table.owner)

@@ -8,9 +8,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from adapter.core.clean import (
+    ContentStore,
     Found,
     Selection,
-    Store,
     folders_step,
     read_found,
     read_store,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from adapter.core.job import Job
     from adapter.execution.clock import Clock
-    from adapter.execution.journal import Journal
     from adapter.execution.scheduler_client import SchedulerClient
+    from adapter.store.base import Store
 
 _AT_ONCE = 200  # folders in one `run`: what an interruption leaves unsaid is at most this much
 _TIMEOUT_S = 1800.0  # millions of files on a busy shared file system
-_NOT_OURS = Found("refused", text="the path in the journal is not one that adapter makes")
+_NOT_OURS = Found("refused", text="the path in the store is not one that adapter makes")
 _NO_ANSWER = Found("unknown", text="no answer came; clean again")
 
 
@@ -49,9 +49,9 @@ class Options:
 class Cleaner:
     """Looks at, or removes, the folders of finished runs of one backend. Its transport is open."""
 
-    def __init__(self, client: SchedulerClient, journal: Journal, clock: Clock) -> None:
+    def __init__(self, client: SchedulerClient, store: Store, clock: Clock) -> None:
         """Nothing is asked yet. *site* needs no preparing: nothing is to be made there."""
-        self._client, self._journal, self._clock = client, journal, clock
+        self._client, self._store, self._clock = client, store, clock
         self._where = target_path(client.backend.workspace)
 
     async def folders(self, run: str, options: Options) -> tuple[Selection, list[tuple[Job, Found]]]:
@@ -64,16 +64,16 @@ class Cleaner:
             selection = self._select(run, options)
             return selection, await self._each(selection.jobs, remove=False)
         owner = this_process()
-        if not self._journal.claim(run, owner, self._clock.now(), OWNED_FOR_S, is_alive):
+        if not self._store.claim(run, owner, self._clock.now(), OWNED_FOR_S, is_alive):
             return Selection(why_not="another process is at it"), []
         try:
             selection = self._select(run, options)  # as it stands now that nobody else writes it
             return selection, await self._each(selection.jobs, remove=True)
         finally:
-            self._journal.release(run, owner)
+            self._store.release(run, owner)
 
     def _select(self, run: str, options: Options) -> Selection:
-        jobs = self._journal.jobs(run)
+        jobs = self._store.jobs(run)
         return select(jobs, now=self._clock.now(), older_than_s=options.older_than_s, with_failed=options.with_failed)
 
     async def _each(self, jobs: Sequence[Job], *, remove: bool) -> list[tuple[Job, Found]]:
@@ -100,11 +100,11 @@ class Cleaner:
     def _write_down(self, jobs: Iterable[Job]) -> None:
         now = self._clock.now()
         day = datetime.fromtimestamp(now, UTC).isoformat(sep=" ", timespec="seconds")
-        self._journal.mark_cleaned(jobs, now, f"its folder on the target was removed by adapter clean on {day}")
+        self._store.mark_cleaned(jobs, now, f"its folder on the target was removed by adapter clean on {day}")
 
     # -- the store
 
-    async def store(self) -> Store:
+    async def store(self) -> ContentStore:
         """Return what of the store may go; to be asked before folders are removed.
 
         Raises:
@@ -112,13 +112,13 @@ class Cleaner:
         """
         workspace = await self._workspace()
         if not workspace:
-            return Store({}, {}, {})
+            return ContentStore({}, {}, {})
         completed = (await self._client.ask([store_list_step(self._where, workspace)], _TIMEOUT_S))[0]
         if completed is None or completed.exit_code != 0:
             raise TransportError(f"cannot look at the store: {completed.words if completed else 'no answer'}")
         return read_store(completed.stdout)
 
-    async def empty_store(self, store: Store) -> dict[str, Found]:
+    async def empty_store(self, store: ContentStore) -> dict[str, Found]:
         """Remove what of *store* nothing links to now; return what became of what was there to remove.
 
         Raises:

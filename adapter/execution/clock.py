@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -20,6 +23,10 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Let *seconds* pass."""
+        ...
+
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Return what *work* returns, which blocks: the event loop goes on meanwhile."""
         ...
 
 
@@ -41,6 +48,10 @@ class RealClock:
     async def sleep(self, seconds: float) -> None:
         """Let *seconds* pass."""
         await asyncio.sleep(seconds)
+
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Do *work* in another thread."""
+        return await asyncio.to_thread(work, *args, **options)
 
 
 def backoff(first_s: float = 1.0, most_s: float = 60.0) -> Iterator[float]:

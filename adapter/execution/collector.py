@@ -89,7 +89,8 @@ class Collector:
     async def _bring(self, jobs: Sequence[Job]) -> None:
         table = self._table
         for run in {job.run for job in jobs} - self._claims.keys():
-            self._claims[run] = {path: Claim(*entry) for path, entry in table.journal.brought(run).items()}
+            brought = await table.clock.in_thread(table.store.brought, run)
+            self._claims[run] = {path: Claim(*entry) for path, entry in brought.items()}
         with ExitStack() as stack:
             arriving = [self._arrival(job, stack) for job in jobs]
             downloads = [each.downloads() for each in arriving]
@@ -97,7 +98,7 @@ class Collector:
             for each, wanted in zip(arriving, downloads, strict=True):
                 each.files = [next(files) for _ in wanted]
             await asyncio.to_thread(self._put_all, arriving)
-        table.journal.add_brought((each.job, each.sources) for each in arriving)
+        await table.clock.in_thread(table.store.add_brought, [(each.job, each.sources) for each in arriving])
         await table.update(*(self._collected(each) for each in arriving))
 
     def _arrival(self, job: Job, stack: ExitStack) -> _Arrival:

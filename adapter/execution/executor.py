@@ -1,7 +1,7 @@
-"""The executor: submits, polls, kills and collects the jobs of one backend, and writes the journal first.
+"""The executor: submits, polls, kills and collects the jobs of one backend, and writes the store first.
 
 One loop does everything in turn; what it does is in :mod:`adapter.execution.submitter`,
-:mod:`adapter.execution.poller` and :mod:`adapter.execution.collector`. Kill this process at any instant: the journal
+:mod:`adapter.execution.poller` and :mod:`adapter.execution.collector`. Kill this process at any instant: the store
 and the job directories hold all there is to know.
 """
 
@@ -12,29 +12,32 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from adapter.core.event import EventKind
 from adapter.core.job import Job
 from adapter.core.render import render_job
 from adapter.core.requirements import with_defaults
+from adapter.core.retry import no_retry
 from adapter.core.state import Reason, State
 from adapter.errors import (
     AuthenticationError,
     ConnectError,
-    JournalError,
     OutcomeUnknown,
+    StoreError,
     TransportError,
 )
 from adapter.execution.abandoned import Abandoned
 from adapter.execution.clock import RealClock, backoff
 from adapter.execution.collector import Collector
 from adapter.execution.job_table import JobTable, is_done
-from adapter.execution.journal import RunRecord
 from adapter.execution.lease import OWNED_FOR_S, is_alive
 from adapter.execution.logs import Logs
 from adapter.execution.poller import Poller
 from adapter.execution.prepare import prepared
+from adapter.execution.run import Run
 from adapter.execution.scheduler_client import SchedulerClient
 from adapter.execution.submitter import Submitter
 from adapter.execution.watcher import Watcher
+from adapter.store.base import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -42,10 +45,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from adapter.core.backend import Backend
+    from adapter.core.event import Event
+    from adapter.core.retry import Decision
     from adapter.core.task import Task
     from adapter.execution.clock import Clock
-    from adapter.execution.job_table import Event
-    from adapter.execution.journal import Journal
+    from adapter.store.base import Store
     from adapter.transports.base import Transport
 
 _LOOK_S = 0.5  # how often to look whether another process wants something
@@ -62,19 +66,23 @@ class Executor:
         backend: Backend,
         *,
         transport: Transport,
-        journal: Journal,
+        store: Store,
         secrets: Mapping[str, str] | None = None,
         clock: Clock | None = None,
         on_event: Callable[[Event], None] | None = None,
+        decide: Decision = no_retry,
     ) -> None:
-        """Nothing is asked or started yet: entering does. *secrets* are the texts of the backend's ``secrets``."""
-        self._table = JobTable(
-            SchedulerClient(backend, transport, secrets=secrets), journal, clock or RealClock(), on_event
-        )
+        """Nothing is asked or started yet: entering does. *secrets* are the texts of the backend's ``secrets``.
+
+        *decide* is what follows the end of an attempt; see :mod:`adapter.core.retry`.
+        """
+        client = SchedulerClient(backend, transport, secrets=secrets)
+        self._table = JobTable(client, store, clock or RealClock(), on_event, decide)
         self._submitter, self._poller = Submitter(self._table), Poller(self._table)
         self._collector = Collector(self._table)
-        self._abandoned = Abandoned(self._table.client, journal, self._table.clock)
+        self._abandoned = Abandoned(self._table.client, store, self._table.clock)
         self._wake = asyncio.Event()
+        self._adding = asyncio.Lock()
         self._watcher = Watcher(self._table, self._hurry)
         self._loop: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
@@ -84,6 +92,8 @@ class Executor:
         self._waits = backoff()
         self._owned_until = 0.0
         self._answered_kills: dict[str, int] = {}
+        self._open: set[str] = set()  # runs to which tasks may still be added
+        self._changes: dict[str, int] = {}  # by run of others: the last change that was read
 
     @property
     def backend(self) -> Backend:
@@ -96,9 +106,9 @@ class Executor:
         return self._table.client
 
     @property
-    def journal(self) -> Journal:
-        """The journal that everything is written to."""
-        return self._table.journal
+    def store(self) -> Store:
+        """The store that everything is written to."""
+        return self._table.store
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -120,14 +130,14 @@ class Executor:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({task}, timeout=1)
-        for run in {job.run for job in self.jobs.values()} - self._table.foreign:
-            self.journal.release(run, self._table.owner)
+        for run in ({job.run for job in self.jobs.values()} | self._open) - self._table.foreign:
+            await self._table.clock.in_thread(self.store.release, run, self._table.owner)
         await self.client.transport.__aexit__(kind, error, trace)
 
     # -- what users call
 
     async def submit(self, tasks: Iterable[Task], *, name: str = "", force: bool = False) -> str:
-        """Take *tasks* as one run, written down before anything leaves this process, and return the run's id.
+        """Take *tasks* as one closed run, written down before anything leaves this process; return the run's id.
 
         With *force*, outputs may replace files that are here already; otherwise those stay.
 
@@ -135,64 +145,154 @@ class Executor:
             TaskError: a task cannot be run on this backend, two would write one file here, or one would replace a
                 file; nothing is written down then.
         """
-        run, now = new_run_id(), self._table.clock.now()
+        run, given = new_run_id(), list(tasks)
+        jobs = await self._table.clock.in_thread(self._checked, run, given, (), force)
+        await self._begin(run, name or jobs[0].task.name, jobs, is_open=False)
+        return run
+
+    async def open_run(self, name: str) -> Run:
+        """Begin a run to which tasks are added later; it ends once it was closed and all of its tasks have ended."""
+        run = new_run_id()
+        await self._begin(run, name, [], is_open=True)
+        return Run(self, run)
+
+    def run(self, run: str) -> Run:
+        """Return the handle of the run with the id *run*, which this executor opened, submitted or adopted."""
+        return Run(self, run)
+
+    async def add(self, run: str, tasks: Iterable[Task], *, force: bool = False) -> list[Job]:
+        """Add *tasks* to the open *run*, which may go on in any process; return their jobs.
+
+        They may come after tasks that were added before.
+
+        Raises:
+            TaskError: as for :meth:`submit`; none of them is added then.
+            StoreError: the run is closed, or there is none.
+        """
+        given, added = list(tasks), False
+        async with self._adding:  # one at a time: a later call sees the tasks of an earlier one
+            while not added:  # another process may add tasks at the same time: then all is looked at again
+                before = await self._table.clock.in_thread(self.store.jobs, run)
+                jobs = await self._table.clock.in_thread(self._checked, run, given, [job.task for job in before], force)
+                added = await self._table.clock.in_thread(self.store.add_tasks, run, jobs)
+        if run in self._open and run not in self._table.foreign:
+            self._take(jobs)
+        await self._table.notify()
+        return jobs
+
+    async def close(self, run: str) -> None:
+        """Let nobody add tasks to *run* any more."""
+        await self._table.clock.in_thread(self.store.close_run, run)
+        self._open.discard(run)
+        self._wake.set()
+        await self._table.notify()
+
+    def _checked(self, run: str, tasks: Sequence[Task], before: Sequence[Task], force: bool) -> list[Job]:  # noqa: FBT001 (called through to_thread)
+        now = self._table.clock.now()
+        new = prepared(tasks, before=before, force=force)
         jobs = [
             Job(run=run, index=number, task=task, created_at=now, files_of=files_of, replaces=force)
-            for number, (task, files_of) in enumerate(prepared(tasks, force=force), 1)
+            for number, (task, files_of) in enumerate(new, len(before) + 1)
         ]
         for job in jobs:
             render_job(self.backend, job, "/workspace")
+        return jobs
+
+    async def _begin(self, run: str, name: str, jobs: list[Job], *, is_open: bool) -> None:
         record = RunRecord(
-            id=run, name=name or jobs[0].task.name, created_at=now, backend=self.backend.name,
+            id=run, name=name, created_at=self._table.clock.now(), backend=self.backend.name, is_open=is_open,
             document=self.backend.document, lineage=self.backend.lineage,
         )  # fmt: skip
-        self.journal.add_run(record, jobs)
-        self._claim(run)
+        await self._table.clock.in_thread(self.store.add_run, record, jobs)
+        if is_open:
+            self._open.add(run)
+        await self._claim(run)
         self._take(jobs)
-        return run
 
-    def adopt(self, run: str) -> bool:
-        """Go on with *run* from the journal; ``False`` if another live process does: then it is only watched."""
-        mine = self._claim(run)
-        self._take(self.journal.jobs(run))
+    async def adopt(self, run: str) -> bool:
+        """Go on with *run* from the store; ``False`` if another live process does: then it is only watched."""
+        mine = await self._claim(run)
+        if await self._table.clock.in_thread(self.store.is_open, run):
+            self._open.add(run)
+        self._take(await self._table.clock.in_thread(self.store.jobs, run))
         return mine
 
-    def kill(self, run: str, index: int | None = None) -> None:
-        """Ask for the job *index* of *run*, or all its jobs, to be killed; whoever drives the run does it."""
-        self.journal.request_kill(run, index, self._table.clock.now())
+    async def kill(self, run: str, index: int | None = None) -> None:
+        """Ask for the task *index* of *run*, or all of it, to be killed; whoever drives the run does it.
+
+        A run that is killed as a whole is closed.
+        """
+        await self._table.clock.in_thread(self.store.request_kill, run, index, self._table.clock.now())
+        if index is None:
+            await self.close(run)
         self._wake.set()
 
     async def wait(self, run: str) -> list[Job]:
-        """Wait until every job of *run* has ended and its files are here; return them in order.
+        """Wait until *run* is closed, every job of it has ended and its files are here; return the jobs in order.
 
         Raises:
-            AdapterError: work had to stop (refused authentication, an unusable workspace); the journal keeps it all.
+            AdapterError: work had to stop (refused authentication, an unusable workspace); the store keeps it all.
         """
         async for _ in self.watch(run):
             pass
         return self.jobs_of(run)
 
+    async def wait_for(self, run: str, index: int) -> Job:
+        """Wait until the task *index* of *run* has ended and its files are here; return its last job.
+
+        Raises:
+            AdapterError: as for :meth:`wait`.
+        """
+        async for jobs in self.watch(run):
+            for job in jobs:
+                if job.index == index and is_done(job):
+                    return job
+        raise StoreError(f"there is no task {index} in run {run}")
+
+    async def events(self, run: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """Yield the events of *run* after number *after*, in order, none twice, until the run is done.
+
+        They come from the store: whichever process drives the run, and however often this is asked.
+        """
+        while True:
+            done = run not in self._open and all(map(is_done, self.jobs_of(run)))
+            for event in await self._table.clock.in_thread(self.store.events, run, after=after):
+                after = event.number or after
+                yield event
+            if done:
+                return
+            if self._failure:
+                raise self._failure
+            await self._changed_within(_LOOK_S)
+
+    async def _changed_within(self, seconds: float) -> None:
+        """Return once something changed here, or *seconds* later: others write events, too."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._table.changed:
+                await self._table.changed.wait()
+
     async def watch(self, run: str) -> AsyncIterator[list[Job]]:
-        """Yield the jobs of *run* whenever one of them changed, until all have ended and their files are here."""
+        """Yield the jobs of *run* whenever one changed, until it is closed, all have ended and their files are here."""
         seen: list[Job] | None = None
         while True:
-            jobs = self.jobs_of(run)
+            jobs, is_open = self.jobs_of(run), run in self._open
             if jobs != seen:
                 seen = jobs
                 yield jobs
-            if all(is_done(job) for job in jobs):
+            if not is_open and all(is_done(job) for job in jobs):
                 return
             if self._failure:
                 raise self._failure
             async with self._table.changed:
-                if self.jobs_of(run) == seen and not self._failure:
+                same = self.jobs_of(run) == seen and (run in self._open) == is_open
+                if same and not self._failure:
                     await self._table.changed.wait()
 
     async def handed_over(self, run: str) -> list[Job]:
         """Wait until no job of *run* could be handed over right now, and return the jobs.
 
         Raises:
-            AdapterError: work had to stop; the jobs stay in the journal.
+            AdapterError: work had to stop; the jobs stay in the store.
         """
         async with self._table.changed:
             await self._table.changed.wait_for(lambda: self._failure or self._is_handed_over(run))
@@ -214,7 +314,7 @@ class Executor:
         Raises:
             TransportError: the target cannot be asked.
         """
-        if not self.adopt(run):
+        if not await self.adopt(run):
             return False
         try:
             async with self.client.transport:
@@ -224,12 +324,12 @@ class Executor:
                     await self._poller.ask(jobs)
                 await self._collector.collect()
         finally:
-            self.journal.release(run, self._table.owner)
+            await self._table.clock.in_thread(self.store.release, run, self._table.owner)
         return True
 
     def note(self, run: str) -> str:
         """Return what keeps the waiting jobs of *run* from going on; empty if nothing does, or nobody knows."""
-        return self.journal.note(run) if run in self._table.foreign else self._table.notes.get(run, "")
+        return self.store.note(run) if run in self._table.foreign else self._table.notes.get(run, "")
 
     def jobs_of(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now, in order."""
@@ -289,12 +389,13 @@ class Executor:
     async def _turn(self) -> float:
         """Do all that can be done now; return for how many seconds there is nothing to do."""
         now = self._table.clock.now()
-        self._renew(now)
+        await self._renew(now)
         await self._follow_foreign()
-        self._read_kill_requests(now)
+        await self._follow_open()
+        await self._read_kill_requests(now)
         await self._poller.drop(now)
         if all(is_done(job) for job in self._table.mine()):
-            return _LOOK_S if self._table.foreign else 3600
+            return _LOOK_S if self._table.foreign or self._open else 3600
         try:
             await self._prepare()
             await self._refuse_too_large()
@@ -314,7 +415,9 @@ class Executor:
         except TransportError as error:
             self.is_down = True
             wait_s = next(self._waits)
-            await self._table.tell_rarely("site_down", f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s")
+            await self._table.tell_rarely(
+                EventKind.BACKEND_DOWN, f"{self.backend.name}: {error}; trying again in {wait_s:.0f} s"
+            )
             if not self._prepared and (wait_s > 30 or not isinstance(error, ConnectError | OutcomeUnknown)):
                 raise
             return wait_s
@@ -340,33 +443,53 @@ class Executor:
 
     # -- whose run it is
 
-    def _claim(self, run: str) -> bool:
-        mine = self.journal.claim(run, self._table.owner, self._table.clock.now(), OWNED_FOR_S, is_alive)
-        (self._table.foreign.discard if mine else self._table.foreign.add)(run)
+    async def _claim(self, run: str) -> bool:
+        table, now = self._table, self._table.clock.now()
+        mine = await self._table.clock.in_thread(self.store.claim, run, table.owner, now, OWNED_FOR_S, is_alive)
+        (table.foreign.discard if mine else table.foreign.add)(run)
         return mine
 
-    def _renew(self, now: float) -> None:
+    async def _renew(self, now: float) -> None:
         if now < self._owned_until - OWNED_FOR_S / 2:
             return
-        for run in {job.run for job in self._table.mine() if not is_done(job)}:
-            if not self._claim(run):
-                raise JournalError(f"another process took over run {run}; this one stops")
+        unfinished = {job.run for job in self._table.mine() if not is_done(job)}
+        for run in unfinished | (self._open - self._table.foreign):
+            if not await self._claim(run):
+                raise StoreError(f"another process took over run {run}; this one stops")
         self._owned_until = now + OWNED_FOR_S
 
     async def _follow_foreign(self) -> None:
         for run in sorted(self._table.foreign):
-            self._claim(run)
-            await self._table.follow(self.journal.jobs(run))
+            await self._claim(run)
+            jobs, last = await self._table.clock.in_thread(self.store.changes, run, self._changes.get(run, 0))
+            self._changes[run] = last
+            await self._table.follow(jobs)
+
+    async def _follow_open(self) -> None:
+        """Learn of tasks that others added to open runs, and that somebody closed them."""
+        for run in sorted(self._open):
+            is_open = await self._table.clock.in_thread(self.store.is_open, run)
+            if run not in self._table.foreign:
+                known = {job.index for job in self.jobs_of(run)}
+                jobs, self._changes[run] = await self._table.clock.in_thread(
+                    self.store.changes, run, self._changes.get(run, 0)
+                )
+                self._take([job for job in jobs if job.index not in known])
+            if not is_open:
+                self._open.discard(run)
+                await self._table.notify()
 
     def _take(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
         self._table.jobs.update((job.key, job) for job in jobs)
         self._not_sized += [job.key for job in jobs]
         self._submitter.is_full = False
         self._wake.set()
 
-    def _read_kill_requests(self, now: float) -> None:
+    async def _read_kill_requests(self, now: float) -> None:
         for run in {job.run for job in self._table.mine() if not job.state.is_final}:
-            asked = self.journal.kill_requests(run)
+            asked = await self._table.clock.in_thread(self.store.kill_requests, run)
             for index in asked[self._answered_kills.get(run, 0) :]:
                 for job in self.jobs_of(run):
                     if index in {None, job.index} and not job.state.is_final:

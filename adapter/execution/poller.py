@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapter.core.answers import classify
 from adapter.core.bounds import likeness
+from adapter.core.event import EventKind
 from adapter.core.job_id import parts
 from adapter.core.lifecycle import Evidence, Patience, advance, has_left
 from adapter.core.order import ended_by_order, named_jobs
@@ -148,26 +149,29 @@ class Poller:
     async def _report(self, poll: Poll) -> None:
         """Say once what nobody could read: noise, or a pattern that does not fit."""
         for line in poll.unreadable:
-            await self._say_once("unreadable_line", f"a line of the monitor's answer fits no pattern: {line[:500]!r}")
+            await self._say_once(
+                EventKind.UNREADABLE_LINE, f"a line of the monitor's answer fits no pattern: {line[:500]!r}"
+            )
         for evidence in poll.evidence.values():
             seen = evidence.observation
             if seen and seen.state is State.UNKNOWN:
                 await self._say_once(
-                    "unknown_state", f"the scheduler says {seen.native_state!r}, which monitor.states does not name"
+                    EventKind.UNKNOWN_STATE,
+                    f"the scheduler says {seen.native_state!r}, which monitor.states does not name",
                 )
 
-    async def _say_once(self, what: str, text: str) -> None:
+    async def _say_once(self, kind: EventKind, text: str) -> None:
         alike = likeness(text)
         if alike not in self._said and len(self._said) < 100:
             self._said.add(alike)
-            await self._table.tell(what, text)
+            await self._table.tell(kind, text)
 
     async def _complain(self, problem: CompletedCommand) -> None:
         error = monitor_error(problem)
         if classify(self._table.backend, problem) == "auth":
             raise AuthenticationError(f"backend {self._table.backend.name} does not accept us: {problem.words}")
         await self._table.tell_rarely(
-            "monitor_failed", f"{error}; no job is judged by that; trying again in {self._interval_s:.0f} s"
+            EventKind.MONITOR_FAILED, f"{error}; no job is judged by that; trying again in {self._interval_s:.0f} s"
         )
 
     # -- kill
@@ -209,7 +213,7 @@ class Poller:
             more = f", and so are {len(jobs) - 1} others" if len(jobs) > 1 else ""
             waited = format_seconds(self._kill_told[jobs[0].key])
             await self._table.tell(
-                "kill_waits", f"still there {waited} after its kill was asked for{more}: {why}", jobs[0]
+                EventKind.KILL_WAITS, f"still there {waited} after its kill was asked for{more}: {why}", jobs[0]
             )
 
     def _may_try(self, job: Job, now: float, *, harder: bool) -> bool:
@@ -243,7 +247,9 @@ class Poller:
         if classify(self._table.backend, answer) == "gone" and tries == 1:
             return  # it may just have ended: the next poll tells, and only a job that is still there is worth a word
         more = "" if tries < MOST_KILLS else f"; given up after {tries} tries: end job {job.job_id} by hand"
-        await self._table.tell("kill_failed", f"the kill command said: {answer.words or answer.exit_code}{more}", job)
+        await self._table.tell(
+            EventKind.KILL_FAILED, f"the kill command said: {answer.words or answer.exit_code}{more}", job
+        )
 
 
 def _why_it_stays(job: Job) -> str:

@@ -13,31 +13,34 @@ from adapter.core.order import check_order
 from adapter.errors import TaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from adapter.core.task import Task
 
 _MOST_NAMED = 3
 
 
-def prepared(tasks: Iterable[Task], *, force: bool) -> list[tuple[Task, tuple[str, ...]]]:
-    """Return *tasks*, one run, with absolute paths here, each with the names of those whose files it takes as inputs.
+def prepared(tasks: Iterable[Task], *, before: Sequence[Task] = (), force: bool) -> list[tuple[Task, tuple[str, ...]]]:
+    """Return *tasks* with absolute paths here, each with the names of those whose files it takes as inputs.
+
+    *before* are the tasks that are in the run already, as this returned them.
 
     Raises:
         TaskError: they wait for each other, two of them write one file, or, unless *force*, one would replace a file
             that is here already.
     """
-    run = [from_here(task, number, _absolute) for number, task in enumerate(tasks, 1)]
-    if not run:
+    new = [from_here(task, number, _absolute) for number, task in enumerate(tasks, len(before) + 1)]
+    if not new:
         raise TaskError("there is no task to run")
+    run = [*before, *new]
     check_order(run)
     for _, _, message in writer_problems(run, same_file):
         raise TaskError(message)
-    _refuse_files_as_folders(run)
+    _refuse_files_as_folders(new)
     if not force:
-        _refuse_to_replace(run)
+        _refuse_to_replace(new)
     makers = Makers(run, same_file)
-    return [(task, makers.names_of(number)) for number, task in enumerate(run)]
+    return [(task, makers.names_of(number)) for number, task in enumerate(new, len(before))]
 
 
 def _absolute(path: str) -> str:

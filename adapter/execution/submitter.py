@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from adapter.core.array import as_array, element_id, grouped
 from adapter.core.bounds import likeness
+from adapter.core.event import EventKind
 from adapter.core.lifecycle import ended_unseen
 from adapter.core.order import Turn, named_jobs, standing
 from adapter.core.receipt import SubmitStatus, read_receipt
@@ -16,7 +17,7 @@ from adapter.core.render import job_values, placed
 from adapter.core.state import Reason, State
 from adapter.core.submission import read_submission
 from adapter.errors import AuthenticationError, ConnectError, TransportError
-from adapter.execution.admission import Admission
+from adapter.execution.admission import Admission, Admitted
 from adapter.execution.clock import backoff
 from adapter.execution.uncertain import UncertainSubmits
 from adapter.transports.base import Upload
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from adapter.errors import CompletedCommand
     from adapter.execution.job_table import JobTable
     from adapter.execution.uncertain import Uncertain
+    from adapter.store.base import Usage
 
 NEVER_S = 3600.0
 # What a place for files says that is full or away: others free it, or bring it back. errno(3)
@@ -83,13 +85,9 @@ class Submitter:
         if not waiting:
             self.is_full = True
             return again_s
-        with table.journal.exclusive():
-            admitted = self._admission.admit(waiting, now)
-            groups = self._grouped(
-                [placed(job, table.client.workspace).but(submit_began=True) for job in admitted.jobs]
-            )
-            batch = [job for group in groups for job in group]
-            table.record(*batch)  # the intent and its slot, before anything leaves this process
+        # The intent and its slot, in one transaction, before anything leaves this process.
+        admitted, groups = await self._take_slots(waiting, now)
+        batch = [job for group in groups for job in group]
         self.is_full, self.is_kept_out = not batch, admitted.by_others
         await table.note(admitted.why)
         await table.notify()
@@ -111,6 +109,23 @@ class Submitter:
                 for job in group:
                     await self._answered(job, answer)
         return 0.0
+
+    async def _take_slots(self, waiting: Sequence[Job], now: float) -> tuple[Admitted, list[list[Job]]]:
+        """Return what may go now of *waiting*, and in which groups; it is written down as begun."""
+        table, decided = self._table, []
+        mine = [job for job in table.mine() if job.submit_began and not job.state.is_final]
+
+        def decide(usage: Usage) -> tuple[list[Job], int]:
+            admitted = self._admission.admit(waiting, mine, usage, now)
+            begun = [placed(job, table.client.workspace).but(submit_began=True) for job in admitted.jobs]
+            groups = self._grouped(begun)
+            decided.append((admitted, groups))
+            return [job for group in groups for job in group], admitted.counted
+
+        events = await table.clock.in_thread(table.store.take_slots, table.backend.name, table.owner, now, decide)
+        admitted, groups = decided[-1]
+        table.now_stored([job for group in groups for job in group], events)
+        return admitted, groups
 
     def _not_paused(self, waiting: Sequence[Job], now: float) -> tuple[list[Job], float]:
         """Return those of *waiting* that may be tried now, and when to come again for the others, in seconds."""
@@ -195,7 +210,7 @@ class Submitter:
             Upload(
                 target=f"{work}/{item.to}",
                 path=item.path,
-                content=None if item.content is None else item.content.encode(),
+                content=item.content.encode() if isinstance(item.content, str) else item.content,
                 link=item.link,
             )
             for item in job.task.inputs
@@ -247,7 +262,7 @@ class Submitter:
         why = completed.words or f"the submit command ended with exit code {completed.exit_code}, and no word"
         if result.exit_code == 0:
             why = result.problem
-            await self._table.tell("unreadable_submit", why, job)
+            await self._table.tell(EventKind.UNREADABLE_SUBMIT, why, job)
         one = await self._uncertain.add(job, why)
         one.ask_receipt, one.result, one.words, one.next_look = False, result, completed.words, now
         one.may_repeat = result.exit_code != 0 or result.kind is not None
@@ -294,15 +309,17 @@ class Submitter:
         table = self._table
         if job.array is None:
             return False
-        if (
-            any(other.job_id is not None and not other.state.is_final for other in table.mine())
-            or table.driven_elsewhere()
-        ):
+        if any(other.job_id is not None and not other.state.is_final for other in table.mine()):
+            return False
+        others = await table.clock.in_thread(table.store.used_by_others, table.backend.name, table.owner)
+        if others:
             return False
         half = max(1, job.array.size // 2)
         if self._most_elements is None or half < self._most_elements:
             self._most_elements = half
-            await table.tell("smaller_array", f"an array of {job.array.size} is over a limit; trying {half} at once")
+            await table.tell(
+                EventKind.SMALLER_ARRAY, f"an array of {job.array.size} is over a limit; trying {half} at once"
+            )
         return True
 
     async def _repeat(self, job: Job, why: str, reason: Reason) -> None:
@@ -351,14 +368,14 @@ class Submitter:
             self._one_by_one = words.pop()
             said = completed.words or f"exit code {completed.exit_code}, and no word"
             why = f"all {len(groups)} submits of a batch were refused in the same unknown words: {said}"
-            await self._table.tell("submit_waits", f"{why}; trying one by one after a pause")
+            await self._table.tell(EventKind.SUBMIT_WAITS, f"{why}; trying one by one after a pause")
             await self._table.note(why)
 
     async def _wait(self, now: float, why: str) -> None:
         if now >= self._not_before:
             wait_s = next(self._waits)
             self._not_before = now + wait_s
-            await self._table.tell_rarely("submit_waits", f"{why}; trying again in {wait_s:.0f} s")
+            await self._table.tell_rarely(EventKind.SUBMIT_WAITS, f"{why}; trying again in {wait_s:.0f} s")
             await self._table.note(why)
 
     async def _unwritable_directory(self, job: Job, completed: CompletedCommand) -> None:
@@ -377,14 +394,16 @@ class Submitter:
         self._uncertain.settled(job)
         self._paused[job.key] = now + wait_s
         await self._table.update(job.but(submit_began=False, wait_reason=why))
-        await self._table.tell_rarely("submit_waits", f"{job.key}: {why}; trying again in {wait_s:.0f} s", at_once=1)
+        await self._table.tell_rarely(
+            EventKind.SUBMIT_WAITS, f"{job.key}: {why}; trying again in {wait_s:.0f} s", at_once=1
+        )
 
     async def _tell_once(self, why: str, text: str, for_s: float, job: Job) -> None:
         """Tell *text*, unless the like was told of another job less than *for_s* ago."""
         now, alike = self._table.clock.now(), likeness(why)
         if self._told.get(alike, 0.0) <= now:
             self._told[alike] = now + for_s
-            await self._table.tell("submit_waits", text, job)
+            await self._table.tell(EventKind.SUBMIT_WAITS, text, job)
 
     async def _again(self, job: Job, wait_reason: str = "") -> None:
         """Submit *job* anew: a try of its own, because this one has its answer. A kill that was asked for wins."""

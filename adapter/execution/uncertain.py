@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from adapter.core.event import EventKind
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -139,4 +141,4 @@ class UncertainSubmits:
 
     async def _tell_no_answer(self, count: int, said: str) -> None:
         text = f"the scheduler gave no good answer about {count} uncertain submits; they are looked for again"
-        await self._table.tell_rarely("find_failed", f"{text}{said and f'; it said: {said}'}", at_once=1)
+        await self._table.tell_rarely(EventKind.FIND_FAILED, f"{text}{said and f'; it said: {said}'}", at_once=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from adapter.core.event import EventKind
 from adapter.errors import TransportError
 
 if TYPE_CHECKING:
@@ -52,4 +53,4 @@ class Watcher:
         self._not_before = self._table.clock.now() + PAUSE_S
         if words not in self._said:
             self._said.add(words)
-            await self._table.tell("watch_ended", f"the watch command ended ({words}); jobs are still polled")
+            await self._table.tell(EventKind.WATCH_ENDED, f"the watch command ended ({words}); jobs are still polled")

@@ -26,7 +26,7 @@ def kill_when(holds: Callable[[Job], bool]) -> Action:
     async def act(context: Context, jobs: list[Job]) -> bool:
         if not holds(jobs[0]):
             return False
-        context.executor.kill(jobs[0].run)
+        await context.executor.kill(jobs[0].run)
         return True
 
     return act
@@ -51,7 +51,7 @@ async def find_and_kill(context: Context, jobs: list[Job]) -> bool:
         context.notes[job.key] = (
             "it was found, but the answer of `find` is no good one: it cannot say that a job is not there"
         )
-    context.executor.kill(job.run)
+    await context.executor.kill(job.run)
     return True
 
 
@@ -64,7 +64,7 @@ async def kill_when_held(context: Context, jobs: list[Job]) -> bool:
             return False
     if job.state is not State.HELD:
         context.notes[job.key] = f"with {' '.join(context.hold)} it was never held; it came {shown(job)}"
-    context.executor.kill(job.run)
+    await context.executor.kill(job.run)
     return True
 
 
@@ -79,7 +79,7 @@ async def kill_second_early(context: Context, jobs: list[Job]) -> bool:
     runs_for_s = time.time() - (first.started_at or 0)
     if first.state is State.RUNNING and third.job_id is None and runs_for_s < _HANDED_OVER_WITHIN_S:
         return False
-    context.executor.kill(second.run, second.index)
+    await context.executor.kill(second.run, second.index)
     return True
 
 
@@ -88,7 +88,7 @@ async def kill_third(context: Context, jobs: list[Job]) -> bool:
     job = jobs[2]
     if job.state is not State.RUNNING:
         return job.state.is_final
-    context.executor.kill(job.run, job.index)
+    await context.executor.kill(job.run, job.index)
     return True
 
 

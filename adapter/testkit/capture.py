@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter.config.document import parse, read_file
-from adapter.config.load import schema, with_words
+from adapter.config.load import with_words
+from adapter.config.schemas import schema
 from adapter.config.search import ENDINGS, shipped
 from adapter.core.schema import Finding, form_findings, without, without_echoes
 from adapter.errors import CompletedCommand, ConfigError, Problem, SchemaError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
-    from adapter.config.load import Layer, Provenance
+    from adapter.config.layers import Layer, Provenance
 
 GOLDENS = "render"
 """The folder, among the captures, of task files and the texts that ``adapter render`` gives for them."""

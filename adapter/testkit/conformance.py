@@ -1,6 +1,6 @@
 """The standard table: small real jobs on a live backend, and whether each ended as it must.
 
-``adapter check`` runs it on a client, our live tests on every scheduler that we can start. The cases are in
+``adapter check`` runs it on a site, our live tests on every scheduler that we can start. The cases are in
 :mod:`adapter.testkit.cases`.
 """
 
@@ -195,7 +195,7 @@ async def _array_context(context: Context, possible: Sequence[Case]) -> AsyncIte
     together = Executor(
         backend,
         transport=Open(context.executor.client.transport),
-        journal=context.executor.journal,
+        store=context.executor.store,
         secrets=read_secrets(backend),
     )
     async with together:
@@ -250,13 +250,13 @@ async def _act(context: Context, case: Case, run_id: str) -> None:
 
 
 async def clean(executor: Executor, *, sent: Sequence[bytes] = (), patience_s: float = CLEAN_S) -> list[str]:
-    """Kill what lives of the runs in the journal of the entered *executor*, and remove the folders of all of them.
+    """Kill what lives of the runs in the store of the entered *executor*, and remove the folders of all of them.
 
-    The journal holds nothing but these runs. *sent* are contents of files that were sent, which the target may keep.
+    The store holds nothing but these runs. *sent* are contents of files that were sent, which the target may keep.
     Return what is left behind, a line each; waiting for ends takes *patience_s* in all.
     """
     left: list[str] = []
-    runs = [record.id for record in executor.journal.runs()]
+    runs = [run.id for run in executor.store.summaries()]
     try:
         async with asyncio.timeout(patience_s):
             await _end(executor, runs)
@@ -283,21 +283,21 @@ async def clean(executor: Executor, *, sent: Sequence[bytes] = (), patience_s: f
 
 
 def _living(executor: Executor, runs: Sequence[str]) -> list[Job]:
-    return [job for run_id in runs for job in executor.journal.jobs(run_id) if not is_done(job)]
+    return [job for run_id in runs for job in executor.store.jobs(run_id) if not is_done(job)]
 
 
 async def _end(executor: Executor, runs: Sequence[str]) -> None:
     living = list(dict.fromkeys(job.run for job in _living(executor, runs)))
     for run_id in living:
         if not executor.jobs_of(run_id):
-            executor.adopt(run_id)
-        executor.kill(run_id)
+            await executor.adopt(run_id)
+        await executor.kill(run_id)
     for run_id in living:
         await executor.wait(run_id)
 
 
 async def _remove(executor: Executor, run_id: str) -> list[str]:
-    cleaner = Cleaner(executor.client, executor.journal, RealClock())
+    cleaner = Cleaner(executor.client, executor.store, RealClock())
     selection, results = await cleaner.folders(run_id, Options(with_failed=True, remove=True))
     lines = [f"{job.directory}: {found.text or found.what}" for job, found in results if found.what not in _GONE]
     return [f"folders of run {run_id}: {selection.why_not}"] if selection.why_not else lines

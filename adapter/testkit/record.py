@@ -102,13 +102,13 @@ class Record:
 
 
 async def learn(executor: Executor) -> list[Known]:
-    """Return what is known of all jobs in the journal of *executor*; their folders are still there.
+    """Return what is known of all jobs in the store of *executor*; their folders are still there.
 
     Raises:
         TransportError: the target cannot be asked.
     """
-    cases = {record.id: record.name for record in executor.journal.runs()}
-    jobs = [job for job in executor.journal.jobs() if job.directory]
+    cases = {run.id: run.name for run in executor.store.summaries()}
+    jobs = [job for job in executor.store.jobs() if job.directory]
     known = []
     for at in range(0, len(jobs), _AT_ONCE):
         chunk = jobs[at : at + _AT_ONCE]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adapter.core.defaults import DEFAULTS
 from adapter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -13,39 +14,42 @@ if TYPE_CHECKING:
 
     from adapter.transports.base import Transfer, Transport
 
+    Prompt = Callable[[str, bool], str | None]
+
 
 def transport_for(
     connection: Mapping[str, Any],
     *,
-    prompt: Callable[[str, bool], str | None] | None = None,
-    share_folder: Path | None = None,
+    folder: Path,
+    prompt: Prompt | None = None,
     tell: Callable[[str], None] | None = None,
     on_transfer: Callable[[Transfer], None] | None = None,
 ) -> Transport:
     """Return the transport for a backend's ``connection``; nothing is opened yet.
 
-    *prompt* answers what a server asks (a text, and whether the answer may be seen); ``None``: nobody is there.
-    *share_folder* is where the processes of one user find the SSH connection they share, unless ``connection.share``
-    is false; ``None``: this one has its own. *tell* hears why a connection is not shared after all. *on_transfer* hears
-    how far files have come on their way to or from another machine.
+    *folder* is where the processes of one user find the connections that ``client: openssh`` shares.
+    *prompt* answers what a server asks (a text, and whether the answer may be seen); ``None``: nobody
+    is there. *tell* hears what needs no answer. *on_transfer* hears how far files have come on their
+    way to or from another machine.
 
     Raises:
-        ConfigError: there is no transport of that kind, or ``connection.share`` cannot be read.
+        ConfigError: there is no transport of that kind, or it cannot be used.
     """
-    kind = connection.get("kind", "local")
-    if kind == "ssh":
-        from adapter.transports import shared  # noqa: PLC0415 (only who uses it pays for it)
-        from adapter.transports.frames import idle_seconds  # noqa: PLC0415
-
-        if share_folder is not None and idle_seconds(connection) is not None:
-            return shared.SharedTransport(
-                connection, folder=share_folder, prompt=prompt, tell=tell, on_transfer=on_transfer
-            )
-        from adapter.transports.ssh import SshTransport  # noqa: PLC0415 (only who uses it pays for it)
-
-        return SshTransport(connection, prompt=prompt, on_transfer=on_transfer)
-    if kind != "local":
+    connection = {**DEFAULTS["backend"]["connection"], **DEFAULTS["connection"], **connection}
+    kind, client = connection["kind"], connection["client"]
+    if kind not in {"local", "ssh"}:
         raise ConfigError(f"connection.kind {kind!r} is unknown; it is local or ssh")
-    from adapter.transports.local import LocalTransport  # noqa: PLC0415 (only who uses it pays for it)
+    if client not in {"asyncssh", "openssh"}:
+        raise ConfigError(f"connection.client {client!r} is unknown; it is asyncssh or openssh")
+    # Only who uses a client pays for its import.
+    if kind == "local":
+        from adapter.transports.local import LocalTransport  # noqa: PLC0415
 
-    return LocalTransport()
+        return LocalTransport()
+    if client == "openssh":
+        from adapter.transports.openssh import OpenSshTransport  # noqa: PLC0415
+
+        return OpenSshTransport(connection, folder=folder, prompt=prompt, tell=tell, on_transfer=on_transfer)
+    from adapter.transports.ssh import SshTransport  # noqa: PLC0415
+
+    return SshTransport(connection, prompt=prompt, on_transfer=on_transfer)

@@ -8,56 +8,50 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
-from asyncssh.constants import OPEN_CONNECT_FAILED
 
-from adapter.errors import AuthenticationError, CompletedCommand, ConnectError, OutcomeUnknown, TransportError
-from adapter.transports.base import Transport
-from adapter.transports.channels import Channels
-from adapter.transports.ssh_files import put_files
-from adapter.transports.ssh_get import get_files
+from adapter.errors import AuthenticationError, ConnectError
+from adapter.transports.far import FarTransport, Lost, Refused
 from adapter.transports.ssh_keys import HostKeys, UserKeys, user_keys
-from adapter.transports.ssh_settings import (
+from adapter.transports.ssh_options import (
+    OTHER_CLIENT,
     Hop,
-    HostSettings,
-    SettingsError,
     agent_path,
     connection_options,
     hops_of,
     proxy_command,
     read_settings,
 )
+from adapter.transports.ssh_settings import HostSettings, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
-    from adapter.transports.base import Download, Transfer, Upload
+    from adapter.transports.base import Transfer
 
 CONNECT_TIMEOUT_S = 20.0  # for a server that accepts and never answers; ConnectTimeout in ~/.ssh/config wins
 ATTEMPT_INTERVAL_S = 2.0  # between two logins: sites ban hasty clients
 # The scripts of a batch are much alike: compressed, they are a tenth. A site on a fast network may turn it off.
 COMPRESSION = ("zlib@openssh.com", "zlib", "none")
-CHANNEL_WAITS_S = (0.1, 0.3, 1.0, 3.0)  # a server counts a channel for a moment after its end
-MOST_CHANNELS = 6  # sshd allows ten sessions a connection (MaxSessions); some are for others
 MOST_HOPS = 8  # jump hosts that lead to each other in a circle are a mistake
 MOST_PASSWORDS = 3
-# A login shell loads what a site's profile sets up (modules, PATH); sh alone runs everywhere, also below csh and fish.
-LOGIN_SHELL = """sh -c 'command -v bash >/dev/null && exec bash -lc "exec sh -s"; exec sh -lc "exec sh -s"'"""
 
 
-class SshTransport(Transport):
+class SshTransport(FarTransport):
     """Runs commands on the host of a backend's ``connection``.
 
     ``prompt`` is asked for passwords, passphrases and second factors (a text, and whether the answer may be seen);
     ``None`` means that nobody is there to answer. ``on_transfer`` hears how far files have come. ``options`` go to
     asyncssh as they are, except for ``config`` (``None``: no file is read) and ``known_hosts`` (a file).
     """
+
+    ERRORS = (asyncssh.Error, OSError)
 
     def __init__(
         self,
@@ -68,8 +62,7 @@ class SshTransport(Transport):
         **options: Any,
     ) -> None:
         """Nothing is opened before the first command."""
-        self.host: str = connection["host"]
-        self._login_shell = bool(connection.get("login_shell"))
+        super().__init__(connection, on_transfer=on_transfer)
         self._connection_keys = {name: value for name, value in connection.items() if value is not None}
         self._options = options
         self._asyncssh_options: dict[str, Any] = {
@@ -79,62 +72,10 @@ class SshTransport(Transport):
             **{name: value for name, value in options.items() if name not in {"config", "known_hosts", "port"}},
         }
         self._prompt = prompt
-        self.on_transfer = on_transfer
         self._connection: asyncssh.SSHClientConnection | None = None
         self._opening = asyncio.Lock()
-        self._channels = Channels(int(connection.get("max_channels") or MOST_CHANNELS))
         self._refused: AuthenticationError | None = None
-        self._without_sftp: tuple[asyncssh.SSHClientConnection, str] | None = None
         self._tried_at = -ATTEMPT_INTERVAL_S
-        self.logins = 0
-        self.channels_opened = 0
-
-    # -- the door
-
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        """Run *command* on the host; see :meth:`adapter.transports.base.Transport.run`."""
-        line = LOGIN_SHELL if self._login_shell and command == "sh -s" else command
-        async with self._channels.one():
-            process = await self._open(line, harmless=bool(stdin))
-            collected: tuple[list[bytes], list[bytes]] = ([], [])
-            work = asyncio.create_task(_converse(process, stdin.encode(), collected))
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await work
-            except TimeoutError as error:
-                partial = _completed(command, process, collected)
-                late = f"a command took longer than {timeout_s:g} s on {self.host}"
-                raise OutcomeUnknown(late, partial=partial) from error
-            except (asyncssh.Error, OSError) as error:
-                partial = _completed(command, process, collected)
-                raise OutcomeUnknown(f"the connection to {self.host} was lost: {error}", partial=partial) from error
-            finally:
-                process.close()
-        if process.exit_status is None and process.exit_signal is None:
-            partial = _completed(command, process, collected)
-            raise OutcomeUnknown(f"the connection to {self.host} was lost before the command's end", partial=partial)
-        return _completed(command, process, collected)
-
-    async def put(self, uploads: Sequence[Upload], *, scratch: str = "") -> None:
-        """Put files on the host; see :meth:`adapter.transports.base.Transport.put`."""
-        await put_files(self, uploads, scratch)
-
-    async def get(self, downloads: Sequence[Download], *, scratch: str = "") -> list[list[str]]:
-        """Bring files from the host; see :meth:`adapter.transports.base.Transport.get`."""
-        return await get_files(self, downloads, scratch)
-
-    @asynccontextmanager
-    async def sftp(self) -> AsyncIterator[asyncssh.SFTPClient]:
-        """Open a channel for files.
-
-        Raises:
-            ConnectError: it cannot be opened.
-            TransportError: the server does not serve files.
-        """
-        async with self._channels.one():
-            client = await self._opened(self._start_sftp, harmless=True)
-            async with client:
-                yield client
 
     async def __aenter__(self) -> Self:
         """Nothing is opened before the first command."""
@@ -153,50 +94,26 @@ class SshTransport(Transport):
 
     # -- the connection
 
-    async def _open(self, line: str, *, harmless: bool) -> Any:
-        """Open a channel. *harmless*: a shell that waits for its script does nothing before the script is sent."""
-        return await self._opened(lambda connection: connection.create_process(line, encoding=None), harmless=harmless)
-
-    async def _opened(
-        self, open_it: Callable[[asyncssh.SSHClientConnection], Awaitable[Any]], *, harmless: bool
-    ) -> Any:
-        for wait_s in (*CHANNEL_WAITS_S, None):
-            connection = await self._connected()
-            try:
-                opened = await open_it(connection)
-            except (asyncssh.Error, OSError) as error:
-                refused = isinstance(error, asyncssh.ChannelOpenError)
-                if not refused or connection.is_closed():  # asyncssh says "refused" of a lost connection, too
-                    self._connection = None
-                    lost = ConnectError if harmless else OutcomeUnknown
-                    raise lost(f"the connection to {self.host} was lost: {error}") from error
-                if wait_s is None:
-                    raise ConnectError(f"{self.host} refuses another channel: {error}") from error
-                await self._channels.fewer()  # nothing was begun: opening it again repeats nothing
-                await asyncio.sleep(wait_s)
-            else:
-                self.channels_opened += 1
-                return opened
-        raise AssertionError("unreachable")
-
-    async def _start_sftp(self, connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
-        if self._without_sftp and self._without_sftp[0] is connection:
-            raise TransportError(self._without_sftp[1])
+    async def _open(self, line: str) -> Any:
+        connection = await self._connected()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await connection.start_sftp_client()
-        except (asyncssh.SFTPError, asyncssh.ChannelOpenError, TimeoutError) as error:
-            if connection.is_closed() or getattr(error, "code", None) == OPEN_CONNECT_FAILED:
-                raise
-            noisy = isinstance(error, asyncssh.SFTPBadMessage | TimeoutError)
-            why = "something else than SFTP comes back" if noisy else f"its SFTP does not start ({error})"
-            words = (
-                f"files cannot travel to or from {self.host}: {why}. Does a start-up file of the login shell there "
-                "(.bashrc, .cshrc) print something? It must be silent where nobody looks: "
-                "`[ -t 1 ] || return` at its top"
-            )
-            self._without_sftp = (connection, words)
-            raise TransportError(words) from error
+            return await connection.create_process(line, encoding=None)
+        except (asyncssh.Error, OSError) as error:
+            # asyncssh says "refused" of a lost connection, too
+            if isinstance(error, asyncssh.ChannelOpenError) and not connection.is_closed():
+                raise Refused(str(error)) from error
+            self._connection = None
+            raise Lost(f"the connection to {self.host} was lost: {error}") from error
+
+    async def _exit_code(self, process: Any) -> int:
+        with suppress(asyncssh.Error, OSError):
+            await process.wait_closed()
+        if process.exit_status is None and process.exit_signal is None:
+            raise Lost(f"the connection to {self.host} was lost before the command's end")
+        return process.exit_status if process.exit_status is not None else -1
+
+    async def _close(self, process: Any) -> None:
+        process.close()
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
         async with self._opening:
@@ -283,7 +200,8 @@ class SshTransport(Transport):
                     raise ConnectError(f"cannot reach {name}: {error}{_said(words.name)}") from error
                 raise self._stop(
                     f"{name} does not let us in: {error.reason}{keys.about_skipped()}. Try `ssh {hop.host}`; "
-                    "no further attempt is made, so that the site does not ban you"
+                    "no further attempt is made, so that the site does not ban you. "
+                    f"If that works, {OTHER_CLIENT}"
                 ) from error
             except (asyncssh.KeyImportError, ValueError) as error:
                 raise SettingsError(str(error)) from error
@@ -362,28 +280,3 @@ def _said(words: str) -> str:
     """Return what the ProxyCommand said, as the end of a message."""
     lines = Path(words).read_text(errors="replace").splitlines()[-3:]
     return f" (its ProxyCommand says: {' / '.join(lines)})" if lines else ""
-
-
-async def _converse(process: Any, stdin: bytes, collected: tuple[list[bytes], list[bytes]]) -> None:
-    readers = [_drain(process.stdout, collected[0]), _drain(process.stderr, collected[1])]
-    reading = asyncio.gather(*readers)
-    try:
-        with suppress(BrokenPipeError):  # it ended without reading all: its exit code tells
-            process.stdin.write(stdin)
-            await process.stdin.drain()
-            process.stdin.write_eof()
-        await reading
-        await process.wait_closed()
-    finally:
-        reading.cancel()
-
-
-async def _drain(stream: Any, into: list[bytes]) -> None:
-    while chunk := await stream.read(1 << 16):
-        into.append(chunk)
-
-
-def _completed(command: str, process: Any, collected: tuple[list[bytes], list[bytes]]) -> CompletedCommand:
-    code = process.exit_status if process.exit_status is not None else -1
-    out, err = (b"".join(chunks).decode("utf-8", "replace") for chunks in collected)
-    return CompletedCommand(command=command, exit_code=code, stdout=out, stderr=err)

@@ -1,13 +1,12 @@
 """Files to a far machine, in bulk: what is there does not travel, nothing is half under its final name.
 
 Content is kept once in a store (``SCRATCH/store``) under its SHA-256 and linked, read-only, to its place.
-Small files travel as one archive, large ones alone, and a large one that was interrupted goes on where it stopped.
+Small files travel as one ``tar`` stream, large ones alone; a large one that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import io
 import secrets
@@ -16,44 +15,25 @@ import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Protocol
-
-import asyncssh
+from typing import IO, TYPE_CHECKING
 
 from adapter.core import bounds
 from adapter.core.batch import Command
-from adapter.errors import AuthenticationError, ConnectError, TransportError
-from adapter.transports.base import Transfer
+from adapter.errors import ConnectError, TransportError
+from adapter.transports.base import Transfer, Transport
 from adapter.transports.files import refuse_special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from adapter.core.batch import BatchResult
     from adapter.errors import CompletedCommand
     from adapter.transports.base import Upload
 
 SMALL = 1 << 20  # bytes; below, a file travels in the common archive
-TEXT_BLOCK = 1 << 20  # bytes in one command, where files have to travel as text
+BLOCK = 1 << 16  # bytes; a transfer goes on at a whole block
 TRANSFER_TIMEOUT_S = 600.0
 TELL_S = 0.25  # between two words on how far a transfer is
 _MISSING = 3  # exit code of the placing step when content is not in the store yet
-
-
-class Link(Protocol):
-    """What is needed of the transport."""
-
-    host: str
-    on_transfer: Callable[[Transfer], None] | None
-
-    async def run_batch(self, commands: Sequence[Command], *, timeout_s: float) -> BatchResult:
-        """Run commands."""
-        ...
-
-    def sftp(self) -> AbstractAsyncContextManager[asyncssh.SFTPClient]:
-        """Open a channel for files."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +48,25 @@ class Content:
     def open(self) -> IO[bytes]:
         """Return a reader of the bytes."""
         return io.BytesIO(self.literal or b"") if self.path is None else self.path.open("rb")
+
+
+class Link(Transport):
+    """What is needed of a transport to a far machine. ``on_transfer`` hears how far files have come."""
+
+    host: str
+    on_transfer: Callable[[Transfer], None] | None
+
+    async def stream(
+        self, script: str, *, send: Iterable[bytes] = (), receive: Callable[[bytes], None] | None = None
+    ) -> CompletedCommand:
+        """Run *script* with bytes as its input and output; repeating it does no harm.
+
+        It is one line for ``sh``: a newline may only be in a word in single quotes.
+
+        Raises:
+            ConnectError: it was interrupted.
+        """
+        raise NotImplementedError
 
 
 class Count:
@@ -194,99 +193,50 @@ def _read_missing(stdout: str, known: Collection[str], host: str) -> dict[str, i
 
 
 async def _send(link: Link, contents: Sequence[Content], parts: dict[str, int], scratch: str) -> str:
-    """Send *contents* and return the shell text that then checks them and moves them into the store."""
-    small, large = [c for c in contents if c.size < SMALL], [c for c in contents if c.size >= SMALL]
-    bundle = f"{scratch}/store/bundle-{secrets.token_hex(6)}.part"
-    count = Count(link, "sending", sum(content.size for content in contents))
-    try:
-        async with link.sftp() as sftp:
-            for content in large:
-                await _send_one(sftp, content, parts[content.key], f"{scratch}/store/{content.key}.part", count)
-            if small:
-                await _send_stream(sftp, await asyncio.to_thread(_archive, small), bundle, count)
-    except (asyncssh.Error, OSError) as error:
-        if isinstance(error, asyncssh.SFTPError) and not isinstance(
-            error, _LOST
-        ):  # the server said no, and would again
-            parts_here = [bundle, *(f"{scratch}/store/{content.key}.part" for content in large)]
-            raise TransportError(await _why_not(link, scratch, parts_here, error)) from error
-        interrupted = f"the transfer to {link.host} was interrupted: {error}; it goes on where it stopped"
-        raise ConnectError(interrupted) from error
-    except TransportError as error:
-        if isinstance(error, ConnectError | AuthenticationError):
-            raise
-        for content in large:
-            with content.open() as reader:
-                await _append(link, reader, f"{scratch}/store/{content.key}.part", count, start=parts[content.key])
-        if small:
-            await _append(link, await asyncio.to_thread(_archive, small), bundle, count, start=0)
-    return _keep_step(scratch, bundle if small else None, [c.key for c in large])
+    """Send *contents* and return the shell text that then checks them and moves them into the store.
 
-
-async def _append(link: Link, reader: IO[bytes], target: str, count: Count, *, start: int) -> None:
-    """Send what *reader* gives from byte *start* on through the shell, as text: for a server whose SFTP does not work.
-
-    What a start-up file prints, which is what breaks SFTP as a rule, does no harm to an answer in a frame.
+    A large one begins with what arrived of it before, which is *parts* of it.
     """
-    quoted = shlex.quote(target)
-    reader.seek(start)
-    count.add(start)
-    empty = "" if start else f": >{quoted} && "
-    while block := reader.read(TEXT_BLOCK):
-        text = base64.encodebytes(block).decode()
-        took = await ask(link, f"{empty}base64 -d >>{quoted} <<'END'\n{text}END")
-        if took.exit_code != 0:
-            raise TransportError(f"cannot put files at {target} on {link.host}: {took.words}")
-        count.add(len(block))
-        empty = ""
+    small = [content for content in contents if content.size < SMALL]
+    large = [content for content in contents if content.size >= SMALL]
+    count = Count(link, "sending", sum(content.size for content in contents))
+    store, bundle = f"{scratch}/store", f"bundle-{secrets.token_hex(6)}.part"
+    for content in large:
+        await _send_large(link, content, parts[content.key], store, count)
+    if small:
+        step = f"mkdir {bundle} && cd {bundle} && tar -xf - || {{ cd ..; rm -rf {bundle}; exit 1; }}"
+        await _send_stream(link, store, step, await asyncio.to_thread(_archive, small), count)
+    return _keep_step(scratch, bundle if small else None, [content.key for content in large])
 
 
-_LOST = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
-
-
-async def _why_not(link: Link, scratch: str, parts: Sequence[str], error: asyncssh.SFTPError) -> str:
-    """Say why the server takes no file (its SFTP only says "Failure"), and remove what it took of *parts*."""
-    store = f"{scratch}/store"
-    removed = " ".join(shlex.quote(part) for part in parts)
-    probe = (
-        f"cd {shlex.quote(store)} && head -c {SMALL} /dev/zero >probe.$$; code=$?; rm -f probe.$$ {removed}; exit $code"
-    )
-    said = await ask(link, probe)
-    return f"cannot put files below {store} on {link.host}: {said.words if said.exit_code else error}"
-
-
-async def _send_one(sftp: asyncssh.SFTPClient, content: Content, offset: int, target: str, count: Count) -> None:
+async def _send_large(link: Link, content: Content, offset: int, store: str, count: Count) -> None:
+    """Send *content* from *offset* on; two processes that do it at once write the same at the same places."""
+    part = f"{content.key}.part"
+    blocks = offset // BLOCK if offset <= content.size else 0
+    empty = "" if blocks else f"rm -f {part}; "
+    write = f"dd ibs={BLOCK} obs={BLOCK} seek={blocks} conv=notrunc of={part}"
     with content.open() as reader:
-        start = offset if offset <= content.size else 0
-        reader.seek(start)
-        count.add(start)
-        await _send_stream(sftp, reader, target, count, start=start)
-
-
-async def _send_stream(
-    sftp: asyncssh.SFTPClient, reader: IO[bytes], target: str, count: Count, *, start: int = 0
-) -> None:
-    """Send what *reader* gives to *target* from byte *start* on, many blocks under way at once."""
-    mode = "r+b" if start else "wb"
-    async with sftp.open(target, mode, encoding=None) as file:
-        at, under_way = start, set[asyncio.Task[int]]()
+        reader.seek(blocks * BLOCK)
+        count.add(blocks * BLOCK)
+        step = f"{empty}{write} || {{ rm -f {part}; exit 1; }}"
         try:
-            while block := reader.read(1 << 18):
-                under_way.add(asyncio.create_task(file.write(block, at)))
-                at += len(block)
-                if len(under_way) >= 16:
-                    done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                    for each in done:
-                        each.result()
-                    under_way -= done
-                count.add(len(block))
-            for each in under_way:
-                await each
-        finally:
-            for each in under_way:
-                each.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)  # or each complains that nobody heard it
-        await file.truncate(at)
+            await _send_stream(link, store, step, reader, count)
+        except ConnectError as error:
+            raise ConnectError(f"{error}; it goes on where it stopped") from error
+
+
+async def _send_stream(link: Link, store: str, step: str, reader: IO[bytes], count: Count) -> None:
+    """Send what *reader* gives to *step*, which runs in *store*."""
+
+    def blocks() -> Iterator[bytes]:
+        while block := reader.read(BLOCK):
+            yield block
+            count.add(len(block))
+
+    done = await link.stream(f"cd {shlex.quote(store)} && {{ {step}; }}", send=blocks())
+    if done.exit_code != 0:
+        why = done.words or f"exit code {done.exit_code}"
+        raise TransportError(f"cannot put files below {store} on {link.host}: {why}")
 
 
 def _archive(contents: Sequence[Content]) -> io.BytesIO:
@@ -312,13 +262,7 @@ def _keep_step(scratch: str, bundle: str | None, large: Sequence[str]) -> str:
         'case $name in *.x) chmod 555 "$1" ;; *) chmod 444 "$1" ;; esac; mv -f "$1" "${2-.}/$name"; }',
     ]
     if bundle:
-        lines += [
-            f"mkdir {shlex.quote(bundle)}.d && cd {shlex.quote(bundle)}.d && tar -xf {shlex.quote(bundle)} ||"
-            f" {{ rm -rf {shlex.quote(bundle)} {shlex.quote(bundle)}.d; exit 1; }}",
-            f"rm -f {shlex.quote(bundle)}",
-            'for part in *.part; do keep "$part" ..; done',
-            f"cd .. && rmdir {shlex.quote(bundle)}.d",
-        ]
+        lines += [f"cd {bundle}", 'for part in *.part; do keep "$part" ..; done', f"cd .. && rmdir {bundle}"]
     lines += [f"keep {key}.part" for key in large]
     return "\n".join(lines)
 

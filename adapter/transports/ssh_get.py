@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import secrets
 import shlex
 import tempfile
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, cast
-
-import asyncssh
+from typing import IO, TYPE_CHECKING
 
 from adapter.core import bounds
-from adapter.errors import AuthenticationError, ConnectError, TransportError
+from adapter.errors import ConnectError, TransportError
 from adapter.transports.files import get_here, unpack_here
-from adapter.transports.ssh_files import TEXT_BLOCK, Count, Link, ask
+from adapter.transports.ssh_files import Count, Link, ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,49 +137,21 @@ def _find_any(tests: Sequence[str]) -> list[str]:
 
 
 async def _fetch(link: Link, folder: str, local: IO[bytes], size: int, count: Count) -> None:
-    """Bring the archive in *folder* and remove it there: the channel is open, another would cost three round trips."""
-    path = f"{folder}/all"
-    try:
-        async with link.sftp() as sftp:
-            await _read(sftp, path, local, size, count)
-            with suppress(asyncssh.SFTPError):  # what stays there does no harm
-                await sftp.remove(path)
-                await sftp.rmdir(folder)
-    except (asyncssh.Error, OSError) as error:
-        raise ConnectError(f"the transfer from {link.host} was interrupted: {error}") from error
-    except TransportError as error:
-        if isinstance(error, ConnectError | AuthenticationError):
-            raise
-        await _read_as_text(link, path, local, size, count)
-        await ask(link, f"rm -rf {shlex.quote(folder)}")
+    """Bring the archive in *folder* and remove it there."""
+    left = size
 
+    def receive(block: bytes) -> None:  # what a start-up file prints at the end comes after it
+        nonlocal left
+        part = block[:left]
+        local.write(part)
+        count.add(len(part))
+        left -= len(part)
 
-async def _read_as_text(link: Link, path: str, local: IO[bytes], size: int, count: Count) -> None:
-    """Bring a file through the shell, as text: see :func:`adapter.transports.ssh_files._append`."""
-    for at in range(0, size, TEXT_BLOCK):
-        step = f"tail -c +{at + 1} {shlex.quote(path)} | head -c {min(TEXT_BLOCK, size - at)} | base64"
-        length = min(TEXT_BLOCK, size - at)
-        try:
-            block = base64.b64decode((await ask(link, step)).stdout)
-        except ValueError:
-            block = b""
-        if len(block) != length:
-            raise ConnectError(f"the transfer from {link.host} was interrupted: {len(block)} bytes came of {length}")
-        local.write(block)
-        count.add(length)
-
-
-async def _read(sftp: asyncssh.SFTPClient, path: str, local: IO[bytes], size: int, count: Count) -> None:
-    async with sftp.open(path, "rb", encoding=None) as file:
-        at = 0
-        while at < size:
-            blocks = [(each, min(1 << 18, size - each)) for each in range(at, min(size, at + (1 << 22)), 1 << 18)]
-            for block in await asyncio.gather(*(file.read(length, start) for start, length in blocks)):
-                if not block:
-                    raise ConnectError(f"the file {path} ends after {at} bytes; it had {size}")
-                local.write(cast("bytes", block))
-            at += sum(length for _, length in blocks)
-            count.add(sum(length for _, length in blocks))
+    quoted = shlex.quote(folder)
+    done = await link.stream(f"cat {quoted}/all && rm -rf {quoted}", receive=receive)
+    if left:
+        why = done.words or f"{size - left} bytes came of {size}"
+        raise ConnectError(f"the transfer from {link.host} was interrupted: {why}")
 
 
 def _part(local: IO[bytes], start: int, size: int) -> IO[bytes]:

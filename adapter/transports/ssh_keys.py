@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 from asyncssh.public_key import get_certificate_algs, get_public_key_algs
 
+from adapter.transports.ssh_options import OTHER_CLIENT
 from adapter.transports.ssh_settings import SettingsError
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class HostKeys:
             raise SettingsError(f"cannot read RevokedHostKeys {file}: {error.strerror}") from error
         except UnicodeDecodeError:
             raise SettingsError(f"RevokedHostKeys {file} is a revocation list in OpenSSH's binary form; "
-                                "only a list of public keys can be used here") from None  # fmt: skip
+                                f"only a list of public keys can be used here; {OTHER_CLIENT}") from None  # fmt: skip
         for line in lines:
             with suppress(ValueError):
                 self._known.load(f"@revoked * {line}")

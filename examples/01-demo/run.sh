@@ -23,7 +23,7 @@ expect() { # expect EXIT_CODE COMMAND...: show it, and stop if it exits with ano
     [ "$code" -eq "$wanted" ] || { echo "run.sh: that should have exited with $wanted, not $code" >&2; exit 1; }
 }
 
-say "Everything goes into one folder: jobs (\$HOME/.adapter), the journal (\$ADAPTER_STATE), and the results."
+say "Everything goes into one folder: jobs (\$HOME/.adapter), the store (\$ADAPTER_STATE), and the results."
 unset XDG_CONFIG_HOME XDG_STATE_HOME ADAPTER_CONFIG ADAPTER_PATH
 mkdir "$out/home"
 show cd "$out"
@@ -36,7 +36,7 @@ expect 0 adapter validate tasks.yaml
 say "All eight tasks, as processes of this machine. One fails on purpose, so the exit code is 10."
 expect 10 adapter run tasks.yaml --on local
 
-say "What is known about them stays in the journal, for any later command."
+say "What is known about them stays in the store, for any later command."
 expect 0 adapter status
 run=$(adapter status | awk 'NR == 2 { print $1 }')
 expect 0 adapter status "$run"

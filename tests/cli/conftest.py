@@ -1,4 +1,4 @@
-"""A home of its own for every test: no configuration, an empty journal, the workspace below it."""
+"""A home of its own for every test: no configuration, an empty store, the workspace below it."""
 
 from __future__ import annotations
 

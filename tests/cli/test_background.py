@@ -45,8 +45,8 @@ def submit_more_than_fits(adapter: Shell, first: str) -> str:
 
 def the_driver(run: str, adapter: Shell, until: Until) -> int:
     """Return the process that drives *run*, once it listens to signals."""
-    journal = adapter.folder.parent / "state" / "journal.sqlite"
-    assert journal.exists()
+    store = adapter.folder.parent / "state" / "journal.sqlite"
+    assert store.exists()
     until(lambda: processes_of(run))
     [pid] = processes_of(run)
     caught = 1 << (signal.SIGTERM - 1)
@@ -94,7 +94,7 @@ def test_a_process_that_was_killed_without_a_word_is_missed_all_the_same(adapter
 
 
 def test_a_machine_that_stays_away_is_given_up_with_a_message_and_a_note(adapter: Shell) -> None:
-    far = "format: 1\nname: far\nextends: local\nconnection: {kind: ssh, host: 127.0.0.1, port: 9, share: false}\n"
+    far = "format: 1\nname: far\nextends: local\nconnection: {kind: ssh, host: 127.0.0.1, port: 9}\n"
     (adapter.folder / "far.yaml").write_text(far)
     started = adapter.begin("run", "--on", "./far.yaml", "--", "true")
     assert started.stderr is not None

@@ -114,7 +114,7 @@ def test_this_machine_is_well(adapter: Shell) -> None:
     assert Path(rows["program setsid"]).is_absolute()
 
 
-def test_nothing_is_left_in_the_workspace_and_nothing_in_the_journal(adapter: Shell) -> None:
+def test_nothing_is_left_in_the_workspace_and_nothing_in_the_store(adapter: Shell) -> None:
     adapter("check", "local", "--no-jobs")
     assert list((Path(adapter.environ["HOME"]) / ".adapter").iterdir()) == []
     assert not Path(adapter.environ["ADAPTER_STATE"]).exists()

@@ -48,10 +48,10 @@ def cleaned(adapter: Shell, *words: str) -> dict[str, Any]:
 
 
 def rewrite(adapter: Shell, **changes: object) -> None:
-    """Change the records of all jobs in the journal, as a bug or a hostile hand might."""
-    with sqlite3.connect(Path(adapter.environ["ADAPTER_STATE"]) / "journal.sqlite") as journal:
-        for rowid, record in journal.execute("SELECT run, record FROM jobs").fetchall():
-            journal.execute(
+    """Change the records of all jobs in the store, as a bug or a hostile hand might."""
+    with sqlite3.connect(Path(adapter.environ["ADAPTER_STATE"]) / "journal.sqlite") as store:
+        for rowid, record in store.execute("SELECT run, record FROM jobs").fetchall():
+            store.execute(
                 "UPDATE jobs SET record = ? WHERE run = ?", (json.dumps({**json.loads(record), **changes}), rowid)
             )
 
@@ -87,7 +87,7 @@ def test_without_yes_it_only_lists_with_sizes_and_says_so(adapter: Shell) -> Non
     assert 300_000 <= told["folders"][0]["size_bytes"] < 600_000
 
 
-def test_with_yes_the_folder_and_the_empty_run_folder_go_and_the_journal_keeps_the_run(adapter: Shell) -> None:
+def test_with_yes_the_folder_and_the_empty_run_folder_go_and_the_store_keeps_the_run(adapter: Shell) -> None:
     run, folder = finished(adapter, "true")
     told = cleaned(adapter, run, "--yes")
     assert [(each["job"], each["result"]) for each in told["folders"]] == [(f"{run}.1", "removed")]
@@ -183,8 +183,8 @@ def test_it_does_not_guess_what_is_meant(adapter: Shell) -> None:
 
 def test_a_run_that_another_process_drives_is_left_alone(adapter: Shell) -> None:
     run, folder = finished(adapter, "true")
-    with sqlite3.connect(Path(adapter.environ["ADAPTER_STATE"]) / "journal.sqlite") as journal:
-        journal.execute("UPDATE runs SET owner = 'elsewhere:1:2', owned_until = 9e12")
+    with sqlite3.connect(Path(adapter.environ["ADAPTER_STATE"]) / "journal.sqlite") as store:
+        store.execute("UPDATE runs SET owner = 'elsewhere:1:2', owned_until = 9e12")
     assert cleaned(adapter, run, "--yes")["left_alone"] == [{"run": run, "why": "another process is at it"}]
     assert folder.exists()
 
@@ -248,7 +248,7 @@ def test_a_workspace_that_leads_elsewhere_now_is_refused(adapter: Shell, tmp_pat
      "{workspace}/{run}/0001-one/work", "{workspace}/../{run}/0001-one", "{workspace}/{run}/../0001-one",
      "relative/{run}/0001-one", "{workspace}/{run}/0001-one\n/"],
 )  # fmt: skip
-def test_a_path_in_the_journal_that_is_not_of_our_making_is_refused(
+def test_a_path_in_the_store_that_is_not_of_our_making_is_refused(
     adapter: Shell, precious: Path, directory: str
 ) -> None:
     run, folder = finished(adapter, "true")
@@ -260,14 +260,14 @@ def test_a_path_in_the_journal_that_is_not_of_our_making_is_refused(
 
 
 @pytest.mark.parametrize("run", ["../../etc", "..", "", "a b", "k3v5abcdef/x", "k3v5abcde\n", "$(true)abcd"])
-def test_a_run_s_name_in_the_journal_is_checked(run: str) -> None:
+def test_a_run_s_name_in_the_store_is_checked(run: str) -> None:
     assert workspace_of(job(run=run, directory=f"/w/{run}/0001-t")) is None
 
 
 @pytest.mark.parametrize(
     "directory", ["/w", f"/w/{RUN}", f"/w/{RUN}/0001-t/", f"w/{RUN}/0001-t", f"/../{RUN}/0001-t", None]
 )
-def test_a_folder_s_path_in_the_journal_is_checked_before_anything_is_asked(directory: str | None) -> None:
+def test_a_folder_s_path_in_the_store_is_checked_before_anything_is_asked(directory: str | None) -> None:
     assert workspace_of(job(directory=directory)) is None
     assert workspace_of(job(directory=f"/w/{RUN}/0001-t")) == "/w"
 
@@ -334,7 +334,7 @@ def test_something_of_the_user_s_beside_the_jobs_keeps_the_run_folder(adapter: S
     assert [path.name for path in folder.parent.iterdir()] == ["notes"]
 
 
-def test_what_cannot_be_removed_is_said_and_stays_in_the_journal(tmp_path: Path) -> None:
+def test_what_cannot_be_removed_is_said_and_stays_in_the_store(tmp_path: Path) -> None:
     place = tmp_path.resolve() / "w"
     folder = place / RUN / "0001-t"
     folder.mkdir(parents=True)

@@ -235,7 +235,7 @@ def test_a_site_s_configuration_is_shown_with_where_each_value_came_from_and_gua
     assert adapter("config", "show").stdout.splitlines()[1:5] == [
         f"of the site    {site}",
         f"backend        slurm (default_backend in {site})",
-        f"journal        {tmp_path}/state-of-ada/journal.sqlite (state_dir in {site})",
+        f"store        {tmp_path}/state-of-ada/journal.sqlite (state_dir in {site})",
         f"login nodes    * (login_nodes in {site})",
     ]
     for words in (["run", "--on", "local", "--", "true"], ["check", "local", "--quick"]):

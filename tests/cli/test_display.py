@@ -9,11 +9,11 @@ import pytest
 from adapter.cli.display import Lines, Live, Silent, StatusLine
 from adapter.cli.runner import Watch
 from adapter.cli.status import requeue_lines
+from adapter.core.event import Event, EventKind, state_event
 from adapter.core.job import Job
 from adapter.core.state import Reason, State
 from adapter.core.task import task_from
-from adapter.execution.job_table import Event
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.base import Transfer
 
 HALF, WHOLE = Transfer("sending", 1 << 30, 2 << 30), Transfer("sending", 2 << 30, 2 << 30)
@@ -78,16 +78,17 @@ def test_a_job_that_went_back_to_the_queue_is_told_and_shown_afterwards(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     back = JOB.but(state=State.QUEUED, reason=Reason.REQUEUED)
-    Watch().on_event(Event(0.0, "queued", back.verdict, back))
-    Watch().on_event(Event(0.0, "running", "running", JOB.but(state=State.RUNNING)))
     said = "the scheduler put it back into the queue after it had run; it begins anew"
+    Watch().on_event(state_event(back, 0.0))
+    Watch().on_event(Event(at=0.0, kind=EventKind.REQUEUED, text=said, job=back))
+    Watch().on_event(state_event(JOB.but(state=State.RUNNING), 0.0))
     assert capsys.readouterr().err == f"adapter: k7f3q9z2wx.1: {said}\n"
-    journal = Journal.open(tmp_path / "journal.sqlite")
+    store = SqliteStore.open(tmp_path / "journal.sqlite")
     for at in (1.0, 2.0):
-        journal.add_event(at, "requeued", said, JOB)
-    journal.add_event(3.0, "requeued", said, JOB.but(index=2))
-    assert requeue_lines(journal, JOB.run) == [
+        store.add_event(at, EventKind.REQUEUED, said, JOB)
+    store.add_event(3.0, EventKind.REQUEUED, said, JOB.but(index=2))
+    assert requeue_lines(store, JOB.run) == [
         "k7f3q9z2wx.1 was put back into the queue by its scheduler and began anew, 2 times",
         "k7f3q9z2wx.2 was put back into the queue by its scheduler and began anew",
     ]
-    journal.close()
+    store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -16,6 +18,8 @@ import pytest
 
 from adapter.config.settings import Settings
 from adapter.core.backend import ERROR_CLASSES, backend_from
+from adapter.core.defaults import RESOURCES
+from adapter.core.schema import form_findings
 from adapter.core.task import RESOURCE_FIELDS
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +57,20 @@ def references(value: Any) -> Iterator[str]:
             yield from references(inner)
 
 
+def resolved(value: Any, whole: dict[str, Any]) -> Any:
+    """Return *value* with what its references mean in their place; what stands beside one is kept."""
+    if isinstance(value, list):
+        return [resolved(inner, whole) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    if not isinstance(value.get("$ref"), str):
+        return {key: resolved(inner, whole) for key, inner in value.items()}
+    meant: Any = whole
+    for part in value["$ref"].removeprefix("#/").split("/"):
+        meant = meant[int(part)] if isinstance(meant, list) else meant[part]
+    return {**resolved(meant, whole), **resolved({key: inner for key, inner in value.items() if key != "$ref"}, whole)}
+
+
 def check_jsonschema(*arguments: str | Path) -> None:
     """Ask a program that is not ours, as a stranger's CI does."""
     command = [Path(sys.executable).parent / "check-jsonschema", *arguments]
@@ -69,6 +87,43 @@ def test_a_schema_fulfils_the_schema_of_schemas(file: Path) -> None:
 def test_a_reference_leads_to_a_place_that_is_a_schema(file: Path) -> None:
     schema = read(file)
     assert sorted(set(references(schema)) - set(places(schema))) == []
+
+
+@pytest.fixture(scope="module")
+def make_schemas() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_schemas", ROOT / "docs" / "make_schemas.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_made_of_the_table_of_keys_is_current(make_schemas: ModuleType) -> None:
+    made = make_schemas.files()
+    assert {*SCHEMAS} < made.keys()
+    stale = [str(file.relative_to(ROOT)) for file, text in made.items() if file.read_text(encoding="utf-8") != text]
+    assert stale == [], "run: python docs/make_schemas.py"
+
+
+def annotated(schema: Any, keyword: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Return each thing that *keyword* gives somewhere in *schema*, with the part that it is an example of."""
+    if isinstance(schema, dict):
+        given = schema.get(keyword)
+        yield from ((one, schema) for one in (given if isinstance(given, list) and keyword == "examples" else []))
+        yield from [(given, schema)] if keyword == "default" and keyword in schema else []
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from annotated(inner, keyword)
+
+
+@pytest.mark.parametrize(("name", "keyword"), [
+    ("backend", "examples"), ("backend", "default"), ("task", "examples"), ("task", "default"), ("config", "examples"),
+])  # fmt: skip
+def test_each_example_and_default_of_a_key_is_a_value_that_it_takes(name: str, keyword: str) -> None:
+    whole = read(ROOT / "schemas" / f"{name}.schema.json")
+    given = list(annotated(resolved(whole, whole), keyword))
+    assert given
+    assert [(value, form_findings(value, schema)) for value, schema in given if form_findings(value, schema)] == []
 
 
 def test_another_program_takes_every_schema() -> None:
@@ -147,7 +202,7 @@ WHOLE: dict[str, Any] = {
     "defaults": {**CAPS, "preemptible": True, "queue": "q", "account": "a", "priority": 1}, "supports": ["cpu"],
     "limits": {"max_tasks": 1, "submit_per_minute": 1, "submit_batch": 1, "poll_seconds": [1, 2], "capacity": CAPS,
                "arrays": True},
-    "queues": [{"name": "q", "when": "gpu", "max": CAPS, "over": "clamp"}], "prologue": ["true"],
+    "queues": [{"name": "q", "when": "gpu", "max": CAPS, "over": "clamp"}], "prologue": ["true"], "env": {"A": "b"},
     "directives": {"prefix": "#X", "options": {"cpu": "{{ cpu }}"}, "quote": "backslash"}, "script": "true",
     "shell": "bash -l", "pass_env": {"a": ["A_*"]},
     "launch": {"program": "p", "setup": "true", "command": "run", "options": {}, "stop": "true"},
@@ -184,14 +239,14 @@ def test_every_key_that_the_schema_of_backends_takes_is_read_by_something() -> N
     for over in ({}, OTHERS, MORE):
         backend_from(watched({**WHOLE, **over}, "", read))
     known = set(keys_of({"properties": read_schema_keys()}, ""))
-    structural = {
-        key for key in known if ".json." not in key and not key.startswith(tuple(f".{n}" for n in READ_ELSEWHERE))
-    }
+    shared = re.compile(r"\.(json|use|options)\.")
+    structural = {key for key in known if not shared.search(key) and key.split(".")[1] not in READ_ELSEWHERE}
     assert sorted(structural - read) == []
 
 
 def read_schema_keys() -> dict[str, Any]:
-    return read(ROOT / "schemas" / "backend.schema.json")["$defs"]["keys"]["properties"]  # type: ignore[no-any-return]
+    whole = read(ROOT / "schemas" / "backend.schema.json")
+    return resolved(whole["$defs"]["file"]["properties"], whole)  # type: ignore[no-any-return]
 
 
 def mentioned(*folders: str) -> str:
@@ -211,10 +266,14 @@ def test_every_key_of_a_part_that_others_read_is_named_by_them(part: str, folder
 @pytest.mark.parametrize("section", ["monitor", "result", "find", "watch", "submit"])
 def test_every_thing_that_an_answer_may_tell_is_used(section: str) -> None:
     named = set(read_schema_keys()[section]["properties"]["json"]["properties"]) - {"rows", "next"}
-    whole = "".join((ROOT / "adapter" / "core" / name).read_text() for name in ("parse.py", "job_id.py"))
+    whole = "".join((ROOT / "adapter" / "core" / name).read_text() for name in ("answers.py", "job_id.py"))
     used = {name for name in named if f'"{name}"' in whole}
     of_a_look = {"job_id", "qualifier", "token"}
     assert named == (used & of_a_look if section == "find" else used)
+
+
+def test_the_resources_of_the_table_are_those_that_a_task_may_ask_for() -> None:
+    assert list(RESOURCE_FIELDS) == list(RESOURCES)
 
 
 def test_every_key_of_a_configuration_is_a_setting() -> None:
@@ -224,11 +283,7 @@ def test_every_key_of_a_configuration_is_a_setting() -> None:
 
 def test_every_key_of_a_task_is_read_outside_the_task_itself() -> None:
     schema = read(ROOT / "schemas" / "task.schema.json")
-    names = {
-        key.rpartition(".")[2]
-        for name in ("step", "input", "output", "keys")
-        for key in keys_of(schema["$defs"][name], name)
-    }
+    names = {key.rpartition(".")[2] for key in keys_of(resolved(schema["$defs"]["partial"], schema), "task")}
     names -= RESOURCE_FIELDS.keys()  # `resources` of the test kit's rules tries each of them
     text = mentioned("core", "execution", "cli", "transports")
     assert len(names) > 20

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,22 @@ def test_the_initial_configuration_is_private_and_sets_nothing(tmp_path: Path) -
     assert load_settings({"ADAPTER_CONFIG": str(file)}).default_backend is None
     with pytest.raises(ConfigError, match="exists already"):
         write_initial_config(file)
+
+
+def test_the_initial_configuration_explains_every_key_and_its_examples_can_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    write_initial_config(file)
+    text = file.read_text(encoding="utf-8")
+    for key, explained in (
+        ("default_backend", "Backend used where none is named"),
+        ("state_dir", "Folder for the store"),
+        ("login_nodes", "Names of machines"),
+    ):
+        assert re.search(rf"^# {explained}(.*\n#)* {key}: ", text, re.MULTILINE), key
+    file.write_text(re.sub(r"^# (\w+: )", r"\1", text, flags=re.MULTILINE), encoding="utf-8")
+    settings = load_settings({"ADAPTER_CONFIG": str(file), "HOME": str(tmp_path)})
+    assert settings.sources.keys() == {"default_backend", "state_dir", "login_nodes"}
+    assert set(settings.login_nodes) == {"login*", "*.login.example.org"}
 
 
 def test_the_environment_wins_over_the_configuration(tmp_path: Path) -> None:

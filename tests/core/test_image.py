@@ -86,7 +86,7 @@ def test_where_an_image_is_required_a_task_without_one_is_refused() -> None:
 
 def test_a_site_may_have_an_image_for_all() -> None:
     backend = toy(**BOX, requires=["image"], values={"image": "site:1"})
-    assert "box  client:1 -- sh -c true" in render_job(backend, job_of({"command": "true"}), "/ws").script
+    assert "box  site:1 -- sh -c true" in render_job(backend, job_of({"command": "true"}), "/ws").script
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Ids with a qualifier behind them: one text for people and the journal, two parts for the commands."""
+"""Ids with a qualifier behind them: one text for people and the store, two parts for the commands."""
 
 from __future__ import annotations
 

@@ -226,6 +226,24 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
     ]
 
 
+def test_a_site_s_environment_reaches_every_step_quoted_and_a_task_s_own_counts_more() -> None:
+    backend = toy(env={"PROXY": "http://p:1; rm -rf x", "MODE": "site", "DEBUG": False})
+    task = {"steps": ["true"], "env": {"MODE": "mine"}}
+    script = render_job(backend, job_of(task), "/ws").script
+    assert [line.strip() for line in script.splitlines() if line.strip().startswith("export ")] == [
+        "export PROXY='http://p:1; rm -rf x'",
+        "export MODE=mine",
+        "export DEBUG=false",
+    ]
+
+
+def test_a_site_s_environment_reaches_a_step_in_an_image() -> None:
+    launch = {"command": "box {{ env_names | words }} {{ image }} {{ argv | words }}"}
+    backend = toy(env={"PROXY": "p"}, launch=launch, images={"docker": "{{ name }}"})
+    task = {"steps": [{"argv": ["a"], "env": {"X": "1"}}], "image": "i"}
+    assert "box PROXY X i a" in render_job(backend, job_of(task), "/ws").script
+
+
 @pytest.mark.parametrize(
     ("defaults", "queue"),
     [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.core.task import Resources, Step, Task, check_inside, task_document, task_from
+from adapter.core.task import Input, Resources, Step, Task, check_inside, task_document, task_from
 from adapter.errors import TaskError
 
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
@@ -214,3 +214,28 @@ def test_a_path_inside_the_work_folder_is_taken(path: str) -> None:
 @given(names)
 def test_any_printable_name_is_taken(name: str) -> None:
     assert Task(steps=(Step(shell="true"),), name=name).name == name
+
+
+def test_content_may_be_bytes_that_are_no_text() -> None:
+    task = Task(steps=(Step(argv=("true",)),), inputs=(Input(to="x", content=b"\xff\0\n"),))
+    document = task_document(task)
+    assert document["inputs"] == [{"to": "x", "content_base64": "/wAK"}]
+    assert task_from(json.loads(json.dumps(document))) == task
+
+
+def test_content_in_base64_may_have_several_lines() -> None:
+    task = task_from({"command": "true", "inputs": [{"to": "x", "content_base64": "/wAK\nAA==\n"}]})
+    assert task.inputs[0].content == b"\xff\0\n\0"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        pytest.param({"content_base64": "!!"}, "content_base64 of input 'x' is not base64", id="not-base64"),
+        pytest.param({"content_base64": "AA==", "content": "a"}, "needs one of content and content_base64", id="both"),
+        pytest.param({"content_base64": "AA==", "path": "/a"}, "needs one of path, content and url", id="and-a-path"),
+    ],
+)
+def test_content_in_base64_that_is_wrong_is_told(entry: dict[str, str], message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        task_from({"command": "true", "inputs": [{"to": "x", **entry}]})

@@ -15,7 +15,7 @@ from adapter.core.job import Job
 from adapter.core.state import State
 from adapter.core.task import Output, Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 
 JOBS = 20
@@ -69,10 +69,10 @@ def survive(folder: Path, backend_name: str) -> list[Job]:
 
 
 async def _finish(folder: Path, backend_name: str) -> list[Job]:
-    journal = Journal.open(folder / "journal.sqlite")
-    run = journal.runs()[0]
-    async with Executor(backend_for(backend_name, folder), transport=LocalTransport(), journal=journal) as executor:
-        assert executor.adopt(run.id), "the dead process still counts as the owner"
+    store = SqliteStore.open(folder / "journal.sqlite")
+    run = store.find_run(store.summaries()[0].id)
+    async with Executor(backend_for(backend_name, folder), transport=LocalTransport(), store=store) as executor:
+        assert await executor.adopt(run.id), "the dead process still counts as the owner"
         return await asyncio.wait_for(executor.wait(run.id), 120)
 
 

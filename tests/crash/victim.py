@@ -1,7 +1,7 @@
 """A process that runs twenty jobs and is killed with SIGKILL at one named point.
 
 ``python -m tests.crash.victim FOLDER BACKEND POINT``.
-The points are set by a transport and a journal that wrap the real ones; the product knows nothing of them.
+The points are set by a transport and a store that wrap the real ones; the product knows nothing of them.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 from tests.crash.story import backend_for, tasks_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from adapter.core.event import Event
     from adapter.core.job import Job
     from adapter.errors import CompletedCommand
     from adapter.transports.base import Download
 
 POINTS = {
-    "intent_written": "the run is in the journal, nothing has left the process",
+    "intent_written": "the run is in the store, nothing has left the process",
     "before_submit": "the jobs are marked as leaving, the submit batch has not been sent",
     "inside_submit": "the submit batch is half done on the target",
-    "after_submit": "the scheduler has all jobs, the journal has no job id",
-    "receipts_half_journaled": "half of the job ids are in the journal",
-    "before_first_poll": "all job ids are in the journal",
-    "after_monitor": "the monitor answered, the journal has not heard of it",
+    "after_submit": "the scheduler has all jobs, the store has no job id",
+    "receipts_half_stored": "half of the job ids are in the store",
+    "before_first_poll": "all job ids are in the store",
+    "after_monitor": "the monitor answered, the store has not heard of it",
     "after_result": "accounting or the exit files were read, the verdicts are not written",
-    "verdicts_half_journaled": "a poll's verdicts are just being written",
+    "verdicts_half_stored": "a poll's verdicts are just being written",
     "before_collect": "all jobs have ended, nothing has been brought back",
     "inside_collect": "some of the files have been brought back",
     "after_collect": "all files have arrived, none is in its place",
-    "files_in_place": "all files are in their places, the journal does not say so",
+    "files_in_place": "all files are in their places, the store does not say so",
     "answer_lost": "the target's shell dies between the scheduler's yes and the receipt, and we with it",
 }
 
@@ -87,8 +88,8 @@ class DyingTransport(LocalTransport):
         return brought
 
 
-class DyingJournal(Journal):
-    """Dies at the points that have to do with the journal."""
+class DyingStore(SqliteStore):
+    """Dies at the points that have to do with the store."""
 
     point = ""
 
@@ -102,25 +103,25 @@ class DyingJournal(Journal):
             die()
         super().add_brought(files)  # type: ignore[arg-type]
 
-    def save(self, jobs: Iterable[Job]) -> None:
+    def save(self, jobs: Iterable[Job], at: float) -> list[Event]:
         jobs = list(jobs)
-        if self.point == "receipts_half_journaled" and any(job.job_id for job in jobs):
+        if self.point == "receipts_half_stored" and any(job.job_id for job in jobs):
             numbers = [job.index for job in jobs]
             if max(numbers) >= 10:
                 die()
-        if self.point in {"verdicts_half_journaled", "after_result"} and any(job.state.is_final for job in jobs):
-            if self.point == "verdicts_half_journaled":
-                super().save(jobs[: len(jobs) // 2])
+        if self.point in {"verdicts_half_stored", "after_result"} and any(job.state.is_final for job in jobs):
+            if self.point == "verdicts_half_stored":
+                super().save(jobs[: len(jobs) // 2], at)
             die()
-        super().save(jobs)
+        return super().save(jobs, at)
 
 
 async def main(folder: Path, backend_name: str, point: str) -> None:
-    journal = DyingJournal.open(folder / "journal.sqlite")
-    journal.point = point
+    store = DyingStore.open(folder / "journal.sqlite")
+    store.point = point
     transport = DyingTransport(folder, point)
     backend = backend_for(backend_name, folder, losing_answers=point == "answer_lost")
-    async with Executor(backend, transport=transport, journal=journal) as executor:
+    async with Executor(backend, transport=transport, store=store) as executor:
         run = await executor.submit(tasks_for(folder), name="crash")
         await executor.wait(run)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    opened = Journal.open(tmp_path / "state" / "journal.sqlite")
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore.open(tmp_path / "state" / "journal.sqlite")
     yield opened
     opened.close()

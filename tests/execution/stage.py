@@ -12,12 +12,12 @@ from typing import Any
 import yaml
 
 from adapter.core.backend import Backend, backend_from, merge
+from adapter.core.event import Event
 from adapter.core.job import Job
 from adapter.core.task import Task, task_from
 from adapter.errors import CompletedCommand
 from adapter.execution.executor import Executor
-from adapter.execution.job_table import Event
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.scripted import ScriptedTransport
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -37,6 +37,9 @@ class Clock:
         for _ in range(4):  # whoever wakes the sleeper comes first
             await asyncio.sleep(0)
         self.time += seconds
+
+    async def in_thread(self, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        return work(*args, **options)  # no time passes
 
 
 def slurm(**over: Any) -> Backend:
@@ -167,12 +170,12 @@ class Story:
     run: str
 
     def said(self, what: str) -> list[str]:
-        return [event.text for event in self.events if event.what == what]
+        return [event.text for event in self.events if event.kind == what]
 
 
 def play(
     scheduler: Slurm,
-    journal: Journal,
+    store: SqliteStore,
     tasks: Sequence[Task],
     backend: Backend | None = None,
     during: Callable[[Executor, str], Awaitable[None]] | None = None,
@@ -184,7 +187,7 @@ def play(
         executor = Executor(
             backend or slurm(),
             transport=scheduler.transport,
-            journal=journal,
+            store=store,
             clock=scheduler.clock,
             on_event=events.append,
         )

@@ -10,8 +10,8 @@ import pytest
 
 from adapter.core.job import Job
 from adapter.core.state import State
-from adapter.execution.journal import Journal
 from adapter.execution.scheduler_client import SchedulerClient
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.scripted import ScriptedTransport
 
 from .stage import Slurm, play, said, slurm, tasks
@@ -80,11 +80,11 @@ def test_find_looks_into_the_clusters_of_the_site_and_keeps_the_one_that_has_the
     assert "clusters=a,b" in commands[0]
 
 
-def test_a_job_on_another_cluster_lives_and_ends_there(journal: Journal) -> None:
+def test_a_job_on_another_cluster_lives_and_ends_there(store: SqliteStore) -> None:
     scheduler = Slurm()
     transport = scheduler.transport
     transport.handler.insert(0, ("^sbatch (?!--version)", lambda command: scheduler.sbatch(command).strip() + ";far\n"))  # type: ignore[union-attr]
-    story = play(scheduler, journal, tasks(2), slurm(values={"clusters": "near,far"}))
+    story = play(scheduler, store, tasks(2), slurm(values={"clusters": "near,far"}))
     assert [(job.job_id, job.state) for job in story.jobs] == [
         ("100;far", State.SUCCEEDED),
         ("101;far", State.SUCCEEDED),

@@ -96,7 +96,7 @@ class Place:
     def leaks(self) -> list[str]:
         """What was printed, and every file below our folder, with the secret in it; not the vault that holds it."""
         files = [path for path in self.folder.rglob("*") if path.is_file() and path.name != "vault"]
-        assert any(path.suffix == ".sqlite" or "journal" in path.name for path in files)
+        assert any(path.suffix == ".sqlite" or "store" in path.name for path in files)
         found = [str(path) for path in files if any(form in path.read_bytes() for form in FORMS)]
         return found + [text for text in self.printed if any(form.decode() in text for form in FORMS)]
 

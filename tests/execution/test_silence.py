@@ -11,20 +11,20 @@ import pytest
 
 from adapter.core.state import State
 from adapter.errors import CompletedCommand
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 
 from .stage import Slurm, play, said, tasks
 
 HISTORY_OFF = said("", "squeue: this cluster is not configured to show that\n", 0)
 
 
-def test_words_on_standard_error_beside_an_empty_answer_end_no_job(journal: Journal) -> None:
-    story = play(Slurm(monitor=[HISTORY_OFF] * 40), journal, tasks(1))
+def test_words_on_standard_error_beside_an_empty_answer_end_no_job(store: SqliteStore) -> None:
+    story = play(Slurm(monitor=[HISTORY_OFF] * 40), store, tasks(1))
     assert [job.state for job in story.jobs] == [State.SUCCEEDED]
     assert "not configured to show that" in story.said("monitor_failed")[0]
 
 
-def test_a_job_that_left_its_exit_file_ends_though_the_scheduler_only_says_odd_words(journal: Journal) -> None:
+def test_a_job_that_left_its_exit_file_ends_though_the_scheduler_only_says_odd_words(store: SqliteStore) -> None:
     scheduler = Slurm(path=[None], leaves={1: "exit_code 3\n"})
 
     def odd(command: str) -> CompletedCommand:
@@ -32,11 +32,11 @@ def test_a_job_that_left_its_exit_file_ends_though_the_scheduler_only_says_odd_w
         return HISTORY_OFF
 
     scheduler.transport.handler.insert(0, ("^squeue --noheader", odd))
-    story = play(scheduler, journal, tasks(1))
+    story = play(scheduler, store, tasks(1))
     assert [(job.state, job.exit_code) for job in story.jobs] == [(State.FAILED, 3)]
 
 
-def test_words_that_stood_beside_good_rows_before_are_noise_when_there_are_none(journal: Journal) -> None:
+def test_words_that_stood_beside_good_rows_before_are_noise_when_there_are_none(store: SqliteStore) -> None:
     scheduler = Slurm(path=["RUNNING|0|None", None])
 
     def chatty(command: str) -> CompletedCommand:
@@ -44,7 +44,7 @@ def test_words_that_stood_beside_good_rows_before_are_noise_when_there_are_none(
         return said(shown if isinstance(shown, str) else "", "squeue: a newer version is there\n", 0)
 
     scheduler.transport.handler.insert(0, ("^squeue --noheader", chatty))
-    story = play(scheduler, journal, tasks(1))
+    story = play(scheduler, store, tasks(1))
     assert [job.state for job in story.jobs] == [State.LOST]
 
 
@@ -58,7 +58,7 @@ def test_words_that_stood_beside_good_rows_before_are_noise_when_there_are_none(
     ],
 )
 def test_a_look_that_nobody_can_read_is_no_reason_to_hand_a_job_over_again(
-    journal: Journal, look: CompletedCommand
+    store: SqliteStore, look: CompletedCommand
 ) -> None:
     def made_after_all(scheduler: Slurm, directory: str, run: str, index: int) -> CompletedCommand:
         scheduler.make(directory, run, index)
@@ -72,7 +72,7 @@ def test_a_look_that_nobody_can_read_is_no_reason_to_hand_a_job_over_again(
         return look if len(looks) < 5 else listing(command)  # type: ignore[operator]
 
     scheduler.transport.handler.insert(0, ("^squeue --me", odd_at_first))
-    story = play(scheduler, journal, tasks(1))
+    story = play(scheduler, store, tasks(1))
     assert [job.state for job in story.jobs] == [State.SUCCEEDED]
     assert len(scheduler.submitted) == 1
 
@@ -102,22 +102,22 @@ BANNERS = [
 
 @pytest.mark.parametrize(("before", "after"), BANNERS)
 def test_what_every_command_says_is_no_reason_to_look_for_a_job_for_ever(
-    journal: Journal, before: str, after: str
+    store: SqliteStore, before: str, after: str
 ) -> None:
     scheduler = Slurm(refusals={1: [said("", "the hook of the site failed\n", 1)]})
     chatty(scheduler, before, after, on=EVERYWHERE)
-    story = play(scheduler, journal, tasks(1))
+    story = play(scheduler, store, tasks(1))
     assert [job.state for job in story.jobs] == [State.SUCCEEDED]
     assert len(scheduler.submitted) == 2
 
 
 @pytest.mark.parametrize(("before", "after"), BANNERS)
 def test_what_every_command_says_is_no_row_of_a_job_that_is_gone_and_is_told_once(
-    journal: Journal, before: str, after: str
+    store: SqliteStore, before: str, after: str
 ) -> None:
     scheduler = Slurm(path=[None])
     chatty(scheduler, before, after, on=EVERYWHERE)
-    story = play(scheduler, journal, tasks(1))
+    story = play(scheduler, store, tasks(1))
     assert [job.state for job in story.jobs] == [State.LOST]
     assert len(story.said("unreadable_line")) <= 1
 
@@ -130,7 +130,7 @@ def test_what_every_command_says_is_no_row_of_a_job_that_is_gone_and_is_told_onc
     ],
 )
 def test_a_row_that_nobody_can_read_is_not_the_absence_of_its_job_beside_good_rows(
-    journal: Journal, spoil: Callable[[str], str]
+    store: SqliteStore, spoil: Callable[[str], str]
 ) -> None:
     scheduler = Slurm(path=["RUNNING|0|None"] * 100 + ["COMPLETED|0|None"])
     squeue = scheduler.squeue
@@ -141,12 +141,12 @@ def test_a_row_that_nobody_can_read_is_not_the_absence_of_its_job_beside_good_ro
         return "".join(f"{spoil(row) if row.startswith('101|') else row}\n" for row in rows.splitlines())
 
     scheduler.transport.handler.insert(0, ("^squeue --noheader", spoilt))
-    story = play(scheduler, journal, tasks(2))
+    story = play(scheduler, store, tasks(2))
     assert [job.state for job in story.jobs] == [State.SUCCEEDED] * 2
     assert len(story.said("unreadable_line")) == 2  # running, and completed
 
 
-def test_an_outage_of_hours_is_told_now_and_then(journal: Journal) -> None:
-    story = play(Slurm(monitor=[said("", "what a day\n", 1)] * 300), journal, tasks(1))
+def test_an_outage_of_hours_is_told_now_and_then(store: SqliteStore) -> None:
+    story = play(Slurm(monitor=[said("", "what a day\n", 1)] * 300), store, tasks(1))
     assert [job.state for job in story.jobs] == [State.SUCCEEDED]
     assert 5 <= len(story.said("monitor_failed")) <= 15

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from adapter.core.job import Job
-    from adapter.execution.journal import Journal
+    from adapter.store.sqlite import SqliteStore
 
 SERVICE = backend_from({
     "name": "service",
@@ -35,7 +35,7 @@ SERVICE = backend_from({
 RULES = [("^post", '{"id": "j1"}'), ("^ask", '[{"id": "j1", "s": "D"}]'), ("^# prepare", "/ws\n")]
 
 
-def test_what_has_a_url_is_neither_put_nor_brought(journal: Journal, tmp_path: Path) -> None:
+def test_what_has_a_url_is_neither_put_nor_brought(store: SqliteStore, tmp_path: Path) -> None:
     here = tmp_path / "here.txt"
     here.write_text("x")
     task = Task(
@@ -48,7 +48,7 @@ def test_what_has_a_url_is_neither_put_nor_brought(journal: Journal, tmp_path: P
     )
 
     async def story() -> Job:
-        async with Executor(SERVICE, transport=transport, journal=journal) as executor:
+        async with Executor(SERVICE, transport=transport, store=store) as executor:
             run = await executor.submit([task])
             return (await asyncio.wait_for(executor.wait(run), 30))[0]
 
@@ -58,14 +58,14 @@ def test_what_has_a_url_is_neither_put_nor_brought(journal: Journal, tmp_path: P
     assert [download.pattern for download in transport.downloads] == ["b"]
 
 
-def test_a_task_whose_outputs_all_have_a_url_is_collected_at_once(journal: Journal) -> None:
+def test_a_task_whose_outputs_all_have_a_url_is_collected_at_once(store: SqliteStore) -> None:
     task = Task(steps=(Step(argv=("true",)),), outputs=(Output(path="a", url="s3://b/out"),))
     transport = ScriptedTransport(
         [("^post", '{"id": "j1"}'), ("^ask", '[{"id": "j1", "s": "D"}]'), ("^# prepare", "/ws\n")]
     )
 
     async def story() -> Job:
-        async with Executor(SERVICE, transport=transport, journal=journal) as executor:
+        async with Executor(SERVICE, transport=transport, store=store) as executor:
             return (await asyncio.wait_for(executor.wait(await executor.submit([task])), 30))[0]
 
     assert asyncio.run(story()).state is State.SUCCEEDED

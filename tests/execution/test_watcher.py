@@ -12,8 +12,8 @@ import pytest
 from adapter.core.batch import BatchAnswer, BatchResult, Command
 from adapter.core.state import State
 from adapter.errors import ConnectError
-from adapter.execution.journal import Journal
 from adapter.execution.scheduler_client import SchedulerClient
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 from adapter.transports.scripted import ScriptedTransport
 
@@ -43,7 +43,7 @@ class Watched(ScriptedTransport):
         return BatchResult([BatchAnswer(said(answer))])
 
 
-def story(journal: Journal, heard: Callable[[int], str | Exception] | None) -> tuple[Story, Watched]:
+def story(store: SqliteStore, heard: Callable[[int], str | Exception] | None) -> tuple[Story, Watched]:
     transport = Watched()
     scheduler = Slurm(transport=transport)
     transport.answers(scheduler, heard or (lambda number: ""))
@@ -56,7 +56,7 @@ def story(journal: Journal, heard: Callable[[int], str | Exception] | None) -> t
 
     transport.handler.insert(0, ("^squeue --noheader", squeue))
     backend = slurm(**(WATCHED if heard else {**WATCHED, "watch": None}))
-    return play(scheduler, journal, tasks(1), backend=backend), transport
+    return play(scheduler, store, tasks(1), backend=backend), transport
 
 
 def late_s(told: Story) -> float:
@@ -65,8 +65,8 @@ def late_s(told: Story) -> float:
     return told.jobs[0].ended_at - ENDS_AT
 
 
-def test_a_hint_makes_the_question_come_at_once(journal: Journal) -> None:
-    told, transport = story(journal, lambda number: "welcome\n100\n")
+def test_a_hint_makes_the_question_come_at_once(store: SqliteStore) -> None:
+    told, transport = story(store, lambda number: "welcome\n100\n")
     assert late_s(told) < 15  # with the time for the exit file, which a scheduler's bare word waits for
     assert transport.watches >= 1
 
@@ -76,21 +76,21 @@ def test_a_hint_makes_the_question_come_at_once(journal: Journal) -> None:
     [None, lambda number: "99\n", lambda number: "no row at all\n", lambda number: ConnectError("no way there")],
     ids=["no watch", "about others", "noise", "no connection"],
 )
-def test_without_a_hint_polling_finds_it(journal: Journal, heard: Callable[[int], str | Exception] | None) -> None:
-    told, _ = story(journal, heard)
+def test_without_a_hint_polling_finds_it(store: SqliteStore, heard: Callable[[int], str | Exception] | None) -> None:
+    told, _ = story(store, heard)
     assert late_s(told) > 15
 
 
-def test_a_watch_that_ends_by_itself_is_told_once_and_tried_again_after_a_pause(journal: Journal) -> None:
-    told, transport = story(journal, lambda number: ConnectError("no way there"))
+def test_a_watch_that_ends_by_itself_is_told_once_and_tried_again_after_a_pause(store: SqliteStore) -> None:
+    told, transport = story(store, lambda number: ConnectError("no way there"))
     (words,) = told.said("watch_ended")
     assert words == "the watch command ended (no way there); jobs are still polled"
     assert 5 <= transport.watches <= 12  # a minute apart
 
 
-def test_a_hint_about_a_job_that_runs_on_changes_nothing(journal: Journal) -> None:
-    told, _ = story(journal, lambda number: "100\n")
-    assert [event.what for event in told.events if event.job] == ["queued", "running", "succeeded"]
+def test_a_hint_about_a_job_that_runs_on_changes_nothing(store: SqliteStore) -> None:
+    told, _ = story(store, lambda number: "100\n")
+    assert [event.kind for event in told.events if event.job] == ["queued", "running", "succeeded"]
 
 
 def test_the_ends_of_jobs_are_followed_in_a_file_of_the_workspace(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from adapter.core.state import State
 from adapter.core.task import task_from
 from adapter.errors import AdapterError, CompletedCommand
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.scripted import ScriptedTransport
 from tests.execution.stage import START, Clock
 
@@ -78,9 +78,9 @@ def test_a_job_that_the_scheduler_has_is_not_handed_over_again(name: str, tmp_pa
     random = Random(f"handovers of {name}")
     for number in range(CASES):
         scheduler, words = case(random, name)
-        # a journal of its own: what another case left behind would use the room of a machine
-        with closing(Journal.open(tmp_path / f"journal-{number}.sqlite")) as journal:
-            job_ids = asyncio.run(driven(name, scheduler, journal))
+        # a store of its own: what another case left behind would use the room of a machine
+        with closing(SqliteStore.open(tmp_path / f"store-{number}.sqlite")) as store:
+            job_ids = asyncio.run(driven(name, scheduler, store))
         find = scheduler.find(scheduler.token).stdout if scheduler.find else None
         said = scheduler.submit.exit_code, scheduler.submit.stdout, scheduler.submit.stderr
         shown = f"case {number}: {words}\nsubmit said {said!r:.2000}\nfind said {find!r:.2000}"
@@ -88,13 +88,13 @@ def test_a_job_that_the_scheduler_has_is_not_handed_over_again(name: str, tmp_pa
         assert all(job_id is None or bounds.job_id(job_id) == job_id for job_id in job_ids), shown
 
 
-async def driven(name: str, scheduler: Scheduler, journal: Journal) -> list[str | None]:
+async def driven(name: str, scheduler: Scheduler, store: SqliteStore) -> list[str | None]:
     """Submit one task, and go on until its id is known, or for long enough to be handed over again."""
     backend = seeds(name)[0].backend
     clock = Clock()
     image = {"image": f"{next(iter(backend.images))}://image"} if "image" in backend.requires else {}
     secrets = dict.fromkeys(backend.secrets, "a-secret")
-    async with Executor(backend, transport=scheduler, journal=journal, clock=clock, secrets=secrets) as executor:
+    async with Executor(backend, transport=scheduler, store=store, clock=clock, secrets=secrets) as executor:
         run = await executor.submit([task_from({"command": "true", **image})])
         scheduler.token = executor.jobs_of(run)[0].token
         stopped = asyncio.create_task(executor.wait(run))

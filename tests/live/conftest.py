@@ -7,12 +7,14 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+
+from tests.live.clients import close_links
 
 SERVICES = Path(__file__).parent / "services"
 
@@ -21,6 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_links() -> Iterator[None]:
+    """End the master connections that tests left."""
+    yield
+    close_links()
 
 
 def lacking(what: str) -> None:

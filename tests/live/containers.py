@@ -19,7 +19,7 @@ from adapter.config.load import load_backend
 from adapter.core.backend import backend_from, merge
 from adapter.core.task import Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.testkit import conformance
 from adapter.testkit.conformance import Verdict
 from adapter.transports.local import LocalTransport
@@ -54,7 +54,7 @@ class Engine:
     def executor(self, **changes: Any) -> Executor:
         """Return an executor that is not entered yet."""
         transport = LocalTransport(environment={**os.environ, **self.env})
-        return Executor(self.loaded(**changes), transport=transport, journal=Journal.open(self.folder / "j.sqlite"))
+        return Executor(self.loaded(**changes), transport=transport, store=SqliteStore.open(self.folder / "j.sqlite"))
 
     def run(
         self,

@@ -20,7 +20,7 @@ from adapter.core.render import placed, render_job
 from adapter.core.state import Reason, State
 from adapter.core.task import Input, Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 from tests.live.conftest import slurm_conf
 
@@ -39,7 +39,7 @@ class Place:
         self.workspace = folder / "workspace"
         self.notes = folder / "notes"
         self.notes.mkdir()
-        self.journal = folder / "journal.sqlite"
+        self.store = folder / "journal.sqlite"
 
     def run(
         self, *tasks: Task, values: dict[str, Any] | None = None, act: Any = None, within_s: float = 120
@@ -55,7 +55,7 @@ class Place:
                 "APPTAINER_STAND_IN": str(self.notes),
             }
             transport = LocalTransport(environment=environment)
-            async with Executor(backend, transport=transport, journal=Journal.open(self.journal)) as executor:
+            async with Executor(backend, transport=transport, store=SqliteStore.open(self.store)) as executor:
                 run = await executor.submit(tasks)
                 if act:
                     await act(executor, run)
@@ -143,7 +143,7 @@ def test_a_kill_is_told_once_the_step_in_its_image_has_ended(place: Place, shell
     async def kill(executor: Executor, run: str) -> None:
         while not Path(str(executor.jobs_of(run)[0].directory), "work", "ready").exists():
             await asyncio.sleep(0.1)
-        executor.kill(run)
+        await executor.kill(run)
 
     (job,) = place.run(task(shell), act=kill)
     assert job.state is State.KILLED

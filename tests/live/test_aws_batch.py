@@ -13,7 +13,7 @@ from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.state import Reason, State
 from adapter.core.task import After, Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 from tests.live.conftest import moto
 
@@ -68,7 +68,7 @@ def backend(folder: Path, **changes: object) -> Backend:
 
 def executor(folder: Path, **changes: object) -> Executor:
     transport = LocalTransport(environment={**os.environ, **moto()})
-    return Executor(backend(folder, **changes), transport=transport, journal=Journal.open(folder / "journal.sqlite"))
+    return Executor(backend(folder, **changes), transport=transport, store=SqliteStore.open(folder / "journal.sqlite"))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Job, str]
             async for jobs in live.watch(run):
                 if jobs[at].state is State.RUNNING and not killed:
                     killed = True
-                    live.kill(run, at + 1)
+                    await live.kill(run, at + 1)
             jobs = live.jobs_of(run)
             logs = {}
             for name, job in zip(TASKS, jobs, strict=True):
@@ -136,7 +136,7 @@ def test_like_tasks_are_one_array_and_are_found_by_its_mark(tmp_path: Path) -> N
         async with executor(tmp_path, limits={"arrays": True}) as live:
             run = await live.submit([shell(f"element {number}", "exit 5") for number in range(3)])
             jobs = await live.wait(run)
-            return jobs, await live.site.find(jobs)
+            return jobs, await live.client.find(jobs)
 
     jobs, (found, sure) = asyncio.run(asyncio.wait_for(story(), 60))
 

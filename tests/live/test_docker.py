@@ -197,7 +197,7 @@ STUBBORN = "trap '' TERM; sleep 60; sleep 60"
 def test_a_killed_job_leaves_no_container(docker: Engine, shell: str) -> None:
     async def kill(executor: Executor, run: str) -> None:
         await docker.container_of(executor, run)
-        executor.kill(run)
+        await executor.kill(run)
 
     (job,) = docker.run(
         Task(steps=(Step(shell=shell), Step(shell="touch never")), image=IMAGE),
@@ -220,7 +220,7 @@ def test_a_task_may_end_in_its_own_way_when_it_is_killed(docker: Engine) -> None
     async def kill(executor: Executor, run: str) -> None:
         await docker.container_of(executor, run)
         await until_it_says(executor, run, "ready\n")
-        executor.kill(run)
+        await executor.kill(run)
 
     (job,) = docker.run(sh("trap 'sleep 1; echo saved; exit 5' TERM; echo ready; sleep 60 & wait"), act=kill)
     assert (job.state, job.reason) == (State.KILLED, Reason.KILLED_BY_USER)

@@ -12,7 +12,7 @@ from adapter.core.backend import backend_from, merge
 from adapter.core.state import Reason, State
 from adapter.core.task import Input, Output, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.ssh import SshTransport
 from tests.live.conftest import docker_host, ssh_config
 from tests.live.containers import IMAGE
@@ -36,7 +36,7 @@ def executor(tmp_path: Path) -> Executor:
         "values": {"network": "none"}, "limits": {"poll_seconds": [0.2, 1]},
     }  # fmt: skip
     backend = backend_from(merge(shipped.document, changes), name="docker", lineage=shipped.lineage)
-    return Executor(backend, transport=SshTransport(connection), journal=Journal.open(tmp_path / "j.sqlite"))
+    return Executor(backend, transport=SshTransport(connection), store=SqliteStore.open(tmp_path / "j.sqlite"))
 
 
 def test_steps_run_in_containers_of_the_far_host_and_their_files_come_back(executor: Executor, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_steps_run_in_containers_of_the_far_host_and_their_files_come_back(execu
             run = await executor.submit([task, Task(steps=(Step(shell="sleep 600"),), image=IMAGE)])
             while executor.jobs_of(run)[1].state is not State.RUNNING:
                 await asyncio.sleep(0.1)
-            executor.kill(run, 2)
+            await executor.kill(run, 2)
             done, killed = await asyncio.wait_for(executor.wait(run), 120)
             assert (done.state, done.reason, done.exit_code) == (State.FAILED, Reason.EXIT_CODE, 3)
             text, _ = await executor.read_log(done)

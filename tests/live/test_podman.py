@@ -77,7 +77,7 @@ def test_a_container_that_somebody_else_removed_is_no_success(podman: Engine) ->
 def test_a_killed_job_and_one_over_its_walltime_leave_no_container(podman: Engine, shell: str) -> None:
     async def kill(executor: Executor, run: str) -> None:
         await podman.container_of(executor, run)
-        executor.kill(run, 1)
+        await executor.kill(run, 1)
 
     killed, late = podman.run(sh(shell), sh(shell, walltime_s=4), act=kill, kill={"escalate": {"after": "2s"}})
     assert (killed.state, killed.reason) == (State.KILLED, Reason.KILLED_BY_USER)

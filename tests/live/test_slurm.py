@@ -18,7 +18,7 @@ import pytest
 from adapter.core.state import Reason, State
 from adapter.core.task import Output, Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from tests.crash.story import assert_nothing_lost_or_doubled, crash, survive
 from tests.crash.victim import POINTS
 from tests.live.conftest import slurm_conf
@@ -73,8 +73,8 @@ async def run_table(way: Way, folder: Path) -> dict[str, list[Job]]:
         for name, each in TABLE.items()
     ]  # fmt: skip
     seen: dict[str, list[Job]] = {name: [] for name in TABLE}
-    journal = Journal.open(folder / "journal.sqlite")
-    async with Executor(way.backend(folder), transport=way.transport(), journal=journal) as executor:
+    store = SqliteStore.open(folder / "journal.sqlite")
+    async with Executor(way.backend(folder), transport=way.transport(), store=store) as executor:
         run = await executor.submit(tasks)
         acted = False
         async for jobs in executor.watch(run):
@@ -85,7 +85,7 @@ async def run_table(way: Way, folder: Path) -> dict[str, list[Job]]:
             if not acted and all(now[name] is State.RUNNING for name in running) and now["held"] is State.HELD:
                 acted = True
                 for name in KILLED_BY_US:
-                    executor.kill(run, list(TABLE).index(name) + 1)
+                    await executor.kill(run, list(TABLE).index(name) + 1)
                 job_id = jobs[list(TABLE).index("cancelled_by_other")].job_id
                 subprocess.run(["scancel", str(job_id)], env=environment, check=True)
         seen["exit_0"].append(executor.jobs_of(run)[0])
@@ -185,8 +185,8 @@ def test_200_jobs_travel_in_a_handful_of_batches(name: str, tmp_path: Path) -> N
     transport = way.transport()
 
     async def burst() -> list[Job]:
-        journal = Journal.open(tmp_path / "journal.sqlite")
-        async with Executor(way.backend(tmp_path), transport=transport, journal=journal) as executor:
+        store = SqliteStore.open(tmp_path / "journal.sqlite")
+        async with Executor(way.backend(tmp_path), transport=transport, store=store) as executor:
             run = await executor.submit([task(f"burst {n}", f"exit {n % 2}") for n in range(200)])
             return await asyncio.wait_for(executor.wait(run), 180)
 
@@ -209,16 +209,16 @@ def test_a_job_that_ended_and_was_purged_while_nobody_looked_is_judged_by_its_ex
 
     async def begin() -> tuple[str, list[Job]]:
         transport = way.transport()
-        journal = Journal.open(tmp_path / "journal.sqlite")
-        async with Executor(way.backend(tmp_path), transport=transport, journal=journal) as executor:
+        store = SqliteStore.open(tmp_path / "journal.sqlite")
+        async with Executor(way.backend(tmp_path), transport=transport, store=store) as executor:
             run = await executor.submit([task("three", "exit 3"), task("zero", "exit 0")])
             return run, await executor.handed_over(run)
 
     async def finish(run: str) -> list[Job]:
         transport = way.transport()
-        journal = Journal.open(tmp_path / "journal.sqlite")
-        async with Executor(way.backend(tmp_path), transport=transport, journal=journal) as executor:
-            executor.adopt(run)
+        store = SqliteStore.open(tmp_path / "journal.sqlite")
+        async with Executor(way.backend(tmp_path), transport=transport, store=store) as executor:
+            await executor.adopt(run)
             return await asyncio.wait_for(executor.wait(run), 120)
 
     run, jobs = asyncio.run(begin())
@@ -246,12 +246,12 @@ def test_where_the_exit_log_is_on_the_end_of_a_job_is_told_without_asking_the_sc
 
     async def listen() -> tuple[Job, set[str]]:
         told: set[str] = set()
-        journal = Journal.open(tmp_path / "journal.sqlite")
-        async with Executor(backend, transport=way.transport(), journal=journal) as executor, asyncio.timeout(90):
+        store = SqliteStore.open(tmp_path / "journal.sqlite")
+        async with Executor(backend, transport=way.transport(), store=store) as executor, asyncio.timeout(90):
             run = await executor.submit([task("watched", "sleep 3; exit 3")])
             await executor.handed_over(run)
             while not told:
-                told |= (await executor.site.watch()).job_ids
+                told |= (await executor.client.watch()).job_ids
             return (await executor.wait(run))[0], told
 
     job, told = asyncio.run(listen())
@@ -269,10 +269,10 @@ def test_a_scheduler_that_hangs_for_a_while_fails_no_job(tmp_path: Path) -> None
     said: list[str] = []
 
     async def hang() -> list[Job]:
-        journal = Journal.open(tmp_path / "journal.sqlite")
+        store = SqliteStore.open(tmp_path / "journal.sqlite")
         transport, backend = WAYS["nodb"].transport(), WAYS["nodb"].backend(tmp_path)
         async with Executor(
-            backend, transport=transport, journal=journal, on_event=lambda e: said.append(e.what)
+            backend, transport=transport, store=store, on_event=lambda e: said.append(e.kind)
         ) as executor:
             run = await executor.submit([task(f"through {n}", "sleep 3; exit 4") for n in range(5)])
             await executor.handed_over(run)
@@ -297,9 +297,9 @@ def test_a_munge_that_is_away_for_15_seconds_fails_nothing(tmp_path: Path) -> No
 
     async def go() -> list[Job]:
         transport, backend = WAYS["nodb"].transport(), WAYS["nodb"].backend(tmp_path)
-        journal = Journal.open(tmp_path / "journal.sqlite")
+        store = SqliteStore.open(tmp_path / "journal.sqlite")
         async with Executor(
-            backend, transport=transport, journal=journal, on_event=lambda e: events.append(e.what)
+            backend, transport=transport, store=store, on_event=lambda e: events.append(e.kind)
         ) as executor:
             first = await executor.submit([task(f"before {n}", "sleep 2; exit 4") for n in range(3)])
             await executor.handed_over(first)
@@ -325,10 +325,10 @@ def in_accounting(tmp_path: Path, *tasks: Task) -> tuple[list[Job], list[str]]:
 
     async def go() -> list[Job]:
         transport, backend = WAYS["acct"].transport(), WAYS["acct"].backend(tmp_path)
-        journal = Journal.open(tmp_path / "journal.sqlite")
+        store = SqliteStore.open(tmp_path / "journal.sqlite")
         async with Executor(
-            backend, transport=transport, journal=journal,
-            on_event=lambda e: told.append(e.text) if e.what == "submit_waits" else None,
+            backend, transport=transport, store=store,
+            on_event=lambda e: told.append(e.text) if e.kind == "submit_waits" else None,
         ) as executor, asyncio.timeout(240):  # fmt: skip
             return await executor.wait(await executor.submit(tasks))
 
@@ -360,7 +360,7 @@ ARRAY_POINTS = [
     "before_submit",
     "inside_submit",
     "after_submit",
-    "receipts_half_journaled",
+    "receipts_half_stored",
     "answer_lost",
     "after_monitor",
 ]
@@ -400,14 +400,14 @@ def test_a_site_that_names_its_clusters_asks_and_kills_where_the_job_is(tmp_path
     backend = way.backend(tmp_path, values={"clusters": "acct"})
 
     async def both() -> tuple[list[Job], tuple[dict[str, str], bool]]:
-        journal = Journal.open(tmp_path / "journal.sqlite")
-        async with Executor(backend, transport=way.transport(), journal=journal) as executor, asyncio.timeout(120):
+        store = SqliteStore.open(tmp_path / "journal.sqlite")
+        async with Executor(backend, transport=way.transport(), store=store) as executor, asyncio.timeout(120):
             run = await executor.submit([task("ends", "exit 3"), task("is killed", "sleep 600")])
             async for jobs in executor.watch(run):
                 if jobs[0].state.is_final and jobs[1].state is State.RUNNING:
                     break
-            found = await executor.site.find([job.but(job_id=None) for job in executor.jobs_of(run)])
-            executor.kill(run, 2)
+            found = await executor.client.find([job.but(job_id=None) for job in executor.jobs_of(run)])
+            await executor.kill(run, 2)
             return await executor.wait(run), found
 
     jobs, (found, is_complete) = asyncio.run(both())

@@ -14,16 +14,27 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from adapter.core.state import Reason, State
 from adapter.core.task import Input, Output, Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
-from benchmarks.ssh_delay import FAR_FOLDER, Counting, compare, connection_through, far_backend, remove_workspace
+from adapter.store.sqlite import SqliteStore
+from adapter.transports.openssh import OpenSshTransport
+from adapter.transports.ssh import SshTransport
+from benchmarks.ssh_delay import (
+    FAR_FOLDER,
+    Counting,
+    Counts,
+    compare,
+    connection_through,
+    far_backend,
+    remove_workspace,
+)
 from tests.examples.conftest import EXAMPLES, User
+from tests.live.clients import CLIENTS, options_of
 from tests.live.ssh_site import USER, as_user, jobs_by_comment, ssh_site
 from tests.live.ways import WAYS
 from tests.live.wire import Wire
@@ -66,11 +77,11 @@ def workspace(site: SshSite, tmp_path: Path) -> Iterator[str]:
 # --- how often we knock -----------------------------------------------------------------------------------------------
 
 
-class UntilTheyEnd(Counting):
+class UntilTheyEnd(Counts):
     """Waits before the first poll until the far user's jobs have ended: all end between two polls, however many."""
 
-    def __init__(self, connection: dict[str, object], run: str) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: dict[str, object], run: str, **options: Any) -> None:
+        super().__init__(connection, **options)
         self._run = run
         self._ended = False
 
@@ -79,6 +90,14 @@ class UntilTheyEnd(Counting):
             self._ended = True
             await asyncio.to_thread(let_them_run, self._run)
         return await super().run(command, stdin=stdin, timeout_s=timeout_s)
+
+
+class AsyncSshUntilTheyEnd(UntilTheyEnd, SshTransport):
+    pass
+
+
+class OpenSshUntilTheyEnd(UntilTheyEnd, OpenSshTransport):
+    pass
 
 
 def let_them_run(name: str) -> None:
@@ -100,7 +119,7 @@ def in_queue(name: str) -> list[str]:
     ).stdout.split()  # fmt: skip
 
 
-async def submit_monitor_collect(count: int, folder: Path, workspace: str) -> UntilTheyEnd:
+async def submit_monitor_collect(count: int, folder: Path, workspace: str, client: str) -> UntilTheyEnd:
     folder.mkdir()
     (folder / "shared").write_text("the same for all\n")
     name = f"trips-{count}-{os.getpid()}"
@@ -111,10 +130,11 @@ async def submit_monitor_collect(count: int, folder: Path, workspace: str) -> Un
             outputs=(Output(path="out", to=str(folder / f"results/{number}")),),
         ) for number in range(count)
     ]  # fmt: skip
-    transport = UntilTheyEnd(WAYS["ssh"].connection(), name)
+    kind = AsyncSshUntilTheyEnd if client == "asyncssh" else OpenSshUntilTheyEnd
+    transport = kind(WAYS["ssh"].connection(), name, **options_of(client, {}))
     backend = far_backend(WAYS["ssh"].connection(), f"{workspace}/{count}", limits={"submit_batch": 500})
-    journal = Journal.open(folder / "journal.sqlite")
-    async with Executor(backend, transport=transport, journal=journal) as executor:
+    store = SqliteStore.open(folder / "journal.sqlite")
+    async with Executor(backend, transport=transport, store=store) as executor:
         run = await executor.submit(tasks)
         jobs = await asyncio.wait_for(executor.wait(run), 200)
     assert [(job.exit_code, job.collect_problem) for job in jobs] == [(0, "")] * count
@@ -124,8 +144,11 @@ async def submit_monitor_collect(count: int, folder: Path, workspace: str) -> Un
     return transport
 
 
-def test_the_number_of_channels_does_not_grow_with_the_number_of_jobs(tmp_path: Path, workspace: str) -> None:
-    transports = {n: asyncio.run(submit_monitor_collect(n, tmp_path / str(n), workspace)) for n in (1, 50, 500)}
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_number_of_channels_does_not_grow_with_the_number_of_jobs(
+    tmp_path: Path, workspace: str, client: str
+) -> None:
+    transports = {n: asyncio.run(submit_monitor_collect(n, tmp_path / str(n), workspace, client)) for n in (1, 50, 500)}
     assert {n: each.logins for n, each in transports.items()} == {1: 1, 50: 1, 500: 1}
     each_asks = Counter(prepare=1, files=3, submit=1, poll=1, result=1)
     assert {n: each.commands for n, each in transports.items()} == {1: each_asks, 50: each_asks, 500: each_asks}
@@ -150,12 +173,12 @@ def test_an_input_that_a_thousand_tasks_share_travels_once_and_is_kept_once(
         async with Wire(site.target_port) as wire:
             # A thousand scripts are 6 MB, and like each other: compressed, as is the default, they are less than 1 MB.
             connection = connection_through(wire, site, tmp_path)
-            journal = Journal.open(tmp_path / "journal.sqlite")
+            store = SqliteStore.open(tmp_path / "journal.sqlite")
             backend = far_backend(connection, workspace)
-            async with Executor(backend, transport=Counting(connection), journal=journal) as executor:
+            async with Executor(backend, transport=Counting(connection), store=store) as executor:
                 run = await executor.submit([task] * TASKS)
                 await asyncio.wait_for(executor.handed_over(run), 120)
-                executor.kill(run)
+                await executor.kill(run)
                 jobs = await asyncio.wait_for(executor.wait(run), 60)
             return jobs, wire.bytes_up
 
@@ -265,10 +288,10 @@ def expect(code: int, told: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.fixture
-def far_user(user: User, site: SshSite, workspace: str) -> Callable[[str], User]:
+def far_user(user: User, site: SshSite, workspace: str) -> Callable[[str, str], User]:
     """Somebody whose ``ssh HOST`` works, and nothing else is there: no configuration, no state."""
 
-    def with_site(host: str) -> User:
+    def with_site(host: str, client: str = "asyncssh") -> User:
         home = user.folder / "home"
         (home / ".ssh").mkdir(mode=0o700)
         # The tests' own file names its keys with whole paths; OpenSSH's client takes it as it is.
@@ -276,7 +299,10 @@ def far_user(user: User, site: SshSite, workspace: str) -> Callable[[str], User]
         folder = home / ".config" / "adapter" / "backends"
         folder.mkdir(parents=True)
         text = (EXAMPLES / "06-ssh" / "cluster.yaml").read_text()
-        for before, after in (("host: cluster", f"host: {host}"), ("~/adapter-jobs", f"~/{FAR_FOLDER}/{workspace}")):
+        # ssh goes by the home that the password file names, and not by HOME
+        more = "" if client == "asyncssh" else f", client: openssh, config: {home}/.ssh/config"
+        there = f"host: {host}{more}"
+        for before, after in (("host: cluster", there), ("~/adapter-jobs", f"~/{FAR_FOLDER}/{workspace}")):
             assert text.count(before) == 1
             text = text.replace(before, after)
         (folder / "cluster.yaml").write_text(text)
@@ -285,9 +311,12 @@ def far_user(user: User, site: SshSite, workspace: str) -> Callable[[str], User]
     return with_site
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("host", ["target", "viajump"])
-def test_a_new_user_runs_looks_waits_and_kills(far_user: Callable[[str], User], site: SshSite, host: str) -> None:
-    user = far_user(host)
+def test_a_new_user_runs_looks_waits_and_kills(
+    far_user: Callable[[str, str], User], site: SshSite, host: str, client: str
+) -> None:
+    user = far_user(host, client)
     file = user.folder / "home/.config/adapter/backends/cluster.yaml"
     assert expect(0, user.does("adapter", "validate", str(file))).endswith("cluster.yaml: ok\n")
     assert "cluster" in expect(0, user.does("adapter", "backends", "list"))
@@ -316,8 +345,9 @@ def test_a_new_user_runs_looks_waits_and_kills(far_user: Callable[[str], User], 
     assert {len(jobs_by_comment(f"adapter-{each}-")) for each in (run, long)} == {1}
 
 
-def test_two_processes_at_once_on_one_run_do_each_job_once(far_user: Callable[[str], User]) -> None:
-    user = far_user("target")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_two_processes_at_once_on_one_run_do_each_job_once(far_user: Callable[[str, str], User], client: str) -> None:
+    user = far_user("target", client)
     (user.folder / "tasks.yaml").write_text(
         "format: 1\n"
         "tasks:\n" + "".join(

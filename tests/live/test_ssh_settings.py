@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from adapter.errors import AuthenticationError
-from adapter.transports.ssh import SshTransport
+from tests.live.clients import CLIENTS, ssh_transport
 from tests.live.ssh_site import ssh_site
 
 if TYPE_CHECKING:
@@ -46,25 +46,30 @@ def system(
         KNOWN.unlink(missing_ok=True)
 
 
-def whoami() -> str:
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def whoami(client: str) -> str:
     async def story() -> str:
-        async with SshTransport({"kind": "ssh", "host": ALIAS}) as transport:
+        async with ssh_transport(client, {"kind": "ssh", "host": ALIAS}) as transport:
             return (await transport.run("id -un", timeout_s=20)).stdout.strip()
 
     return asyncio.run(story())
 
 
-def test_the_systems_configuration_and_known_hosts_are_read(system: str) -> None:
+def test_the_systems_configuration_and_known_hosts_are_read(system: str, client: str) -> None:
     KNOWN.write_text(system)
-    assert whoami() == "jobu"
+    assert whoami(client) == "jobu"
 
 
-def test_a_key_that_the_system_calls_revoked_is_called_so(system: str) -> None:
+def test_a_key_that_the_system_calls_revoked_is_called_so(system: str, client: str) -> None:
     KNOWN.write_text("".join(f"@revoked {line}\n" for line in system.splitlines() if line))
     with pytest.raises(AuthenticationError, match=f"the host key of {ALIAS} is REVOKED"):
-        whoami()
+        whoami(client)
 
 
-def test_a_host_that_the_system_does_not_know_is_not_known(system: str) -> None:
+def test_a_host_that_the_system_does_not_know_is_not_known(system: str, client: str) -> None:
     with pytest.raises(AuthenticationError, match=f"the host key of {ALIAS} is not known"):
-        whoami()
+        whoami(client)

@@ -94,7 +94,7 @@ def test_what_no_node_can_take_stays_queued_and_can_be_killed(
         for _ in range(20):
             await asyncio.sleep(0.2)
             seen.append(executor.jobs_of(run)[0].state)
-        executor.kill(run)
+        await executor.kill(run)
 
     (job,) = swarm.run(
         Task(steps=(Step(shell="true"),), image=IMAGE, resources=resources), act=wait_and_kill, **changes
@@ -111,8 +111,8 @@ def test_the_engine_tells_by_itself_that_something_happened(swarm: Engine) -> No
     async def listen(executor: Executor, run: str) -> None:
         async with asyncio.timeout(60):
             while not told:
-                told.extend((await executor.site.watch()).job_ids)
-        executor.kill(run)
+                told.extend((await executor.client.watch()).job_ids)
+        await executor.kill(run)
 
     (job,) = swarm.run(sh("sleep 60"), act=listen)
     assert job.job_id in told
@@ -128,7 +128,7 @@ def test_limits_hold_inside(swarm: Engine) -> None:
 def test_a_killed_service_takes_its_container_with_it(swarm: Engine, shell: str) -> None:
     async def kill(executor: Executor, run: str) -> None:
         await until_running(executor, run)
-        executor.kill(run)
+        await executor.kill(run)
 
     (job,) = swarm.run(sh(shell), act=kill)
     assert (job.state, job.reason) == (State.KILLED, Reason.KILLED_BY_USER)

@@ -23,7 +23,7 @@ from adapter.core.state import Reason, State
 from adapter.core.task import Task, task_from
 from adapter.errors import AuthenticationError
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.testkit import conformance
 from adapter.testkit.conformance import Verdict
 from adapter.transports.local import LocalTransport
@@ -72,13 +72,13 @@ async def on_funnel(folder: Path, url: str, **over: Any) -> AsyncIterator[Execut
     }
     site.write_text(yaml.safe_dump(document), encoding="utf-8")
     backend = load_backend(str(site)).backend
-    journal = Journal.open(folder / "journal.sqlite")
-    executor = Executor(backend, transport=LocalTransport(), journal=journal, secrets=read_secrets(backend))
+    store = SqliteStore.open(folder / "journal.sqlite")
+    executor = Executor(backend, transport=LocalTransport(), store=store, secrets=read_secrets(backend))
     try:
         async with executor, asyncio.timeout(300):
             yield executor
     finally:
-        journal.close()
+        store.close()
 
 
 def test_the_standard_table(folder: Path, proxy: Proxy) -> None:
@@ -183,7 +183,7 @@ def test_many_tasks_are_polled_by_one_listing(folder: Path, proxy: Proxy) -> Non
     async def story() -> list[Job]:
         nonlocal polls
         async with on_funnel(folder, proxy.url, limits=GENTLE) as executor:
-            site, asked = executor.site, executor.site.poll
+            site, asked = executor.client, executor.client.poll
 
             async def counted(jobs: Any) -> Any:
                 nonlocal polls

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from adapter.config.load import load_backend
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.transports.local import LocalTransport
+from adapter.transports.openssh import OpenSshTransport
 from adapter.transports.ssh import SshTransport
+from tests.live.clients import links
 from tests.live.conftest import slurm_conf, ssh_config
 
 if TYPE_CHECKING:
@@ -19,34 +21,36 @@ if TYPE_CHECKING:
     from adapter.errors import CompletedCommand
 
 
-class LocalCounting(LocalTransport):
+class Counting:
     """Keeps the text of every ``run``."""
 
+    runs: list[str]
+
+    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
+        self.runs.append(stdin)
+        done: CompletedCommand = await super().run(command, stdin=stdin, timeout_s=timeout_s)  # type: ignore[misc]
+        return done
+
+    def count(self, pattern: str) -> int:
+        return sum(bool(re.search(pattern, run)) for run in self.runs)
+
+
+class LocalCounting(Counting, LocalTransport):
     def __init__(self, conf: str) -> None:
         super().__init__(environment={**os.environ, "SLURM_CONF": conf})
-        self.runs: list[str] = []
-
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        self.runs.append(stdin)
-        return await super().run(command, stdin=stdin, timeout_s=timeout_s)
-
-    def count(self, pattern: str) -> int:
-        return sum(bool(re.search(pattern, run)) for run in self.runs)
+        self.runs = []
 
 
-class SshCounting(SshTransport):
-    """Keeps the text of every ``run``."""
-
+class SshCounting(Counting, SshTransport):
     def __init__(self, connection: dict[str, object]) -> None:
         super().__init__(connection)
-        self.runs: list[str] = []
+        self.runs = []
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
-        self.runs.append(stdin)
-        return await super().run(command, stdin=stdin, timeout_s=timeout_s)
 
-    def count(self, pattern: str) -> int:
-        return sum(bool(re.search(pattern, run)) for run in self.runs)
+class OpenSshCounting(Counting, OpenSshTransport):
+    def __init__(self, connection: dict[str, object]) -> None:
+        super().__init__(connection, folder=links())
+        self.runs = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Way:
 
     cluster: str
     host: str | None = None
+    client: str = "asyncssh"
     changes: dict[str, object] = field(default_factory=dict)
 
     def backend(self, folder: Path, **changes: object) -> Backend:
@@ -68,11 +73,15 @@ class Way:
 
     def connection(self) -> dict[str, object]:
         """Return the backend's ``connection``."""
-        return {"kind": "ssh", "host": self.host, "config": ssh_config()} if self.host else {"kind": "local"}
+        if self.host is None:
+            return {"kind": "local"}
+        return {"kind": "ssh", "host": self.host, "client": self.client, "config": ssh_config()}
 
-    def transport(self) -> LocalCounting | SshCounting:
+    def transport(self) -> LocalCounting | SshCounting | OpenSshCounting:
         """Return a transport that counts."""
-        return SshCounting(self.connection()) if self.host else LocalCounting(slurm_conf(self.cluster))
+        if self.host is None:
+            return LocalCounting(slurm_conf(self.cluster))
+        return (SshCounting if self.client == "asyncssh" else OpenSshCounting)(self.connection())
 
     @property
     def environment(self) -> dict[str, str]:
@@ -86,4 +95,7 @@ WAYS = {
     "ssh": Way("acct", "target"),
     "ssh-jump": Way("acct", "viajump"),
     "ssh-tcsh": Way("acct", "target-tcsh"),
+    "openssh": Way("acct", "target", "openssh"),
+    "openssh-jump": Way("acct", "viajump", "openssh"),
+    "openssh-tcsh": Way("acct", "target-tcsh", "openssh"),
 }

@@ -15,7 +15,7 @@ from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.state import Reason, State
 from adapter.core.task import Resources, Step, Task
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.testkit import conformance
 from adapter.testkit.conformance import Outcome, Verdict
 from adapter.transports.local import LocalTransport
@@ -52,8 +52,8 @@ def backend(folder: Path) -> Backend:
 
 
 def executor(folder: Path, env: dict[str, str]) -> Executor:
-    journal = Journal.open(folder / "journal.sqlite")
-    return Executor(backend(folder), transport=LocalTransport(environment=env), journal=journal)
+    store = SqliteStore.open(folder / "journal.sqlite")
+    return Executor(backend(folder), transport=LocalTransport(environment=env), store=store)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_what_the_table_does_not_try(kubeconfig: dict[str, str], tmp_path: Path)
                 others = [job for number, job in enumerate(jobs) if number != at]
                 if all(job.state.is_final for job in others) and "too large" not in seen:
                     seen["too large"] = jobs[at].state
-                    live.kill(run, at + 1)
+                    await live.kill(run, at + 1)
             ended = dict(zip(CASES, live.jobs_of(run), strict=True))
             names = ("both streams", "first of two fails")
             return ended, seen, {name: (await live.read_log(ended[name], "stdout"))[0] for name in names}

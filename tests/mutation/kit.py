@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter.cli.test import rendered
-from adapter.config.load import load_merged, schema_part
+from adapter.config.load import load_merged
+from adapter.config.schemas import schema_part
 from adapter.core.backend import backend_from
 from adapter.core.schema import form_findings
 from adapter.core.validate import problems_in

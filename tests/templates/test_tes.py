@@ -20,7 +20,7 @@ from adapter.core.state import Reason, State
 from adapter.core.task import Task, task_from
 from adapter.errors import AuthenticationError, RenderError, UnsupportedImage, UnsupportedResource
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.transports.local import LocalTransport
 from tests.core.samples import job_of, shipped_document
 from tests.execution.stage import Clock
@@ -259,16 +259,16 @@ def play(
     values = {"url": server.url, "retry_wait": 0}
     backend = tes(**merge({"workspace": str(folder / "ws"), "values": values}, over))
     story = Story()
-    journal = Journal.open(folder / "journal.sqlite")
+    store = SqliteStore.open(folder / "journal.sqlite")
 
     async def whole() -> None:
         executor = Executor(
             backend,
             transport=LocalTransport(),
-            journal=journal,
+            store=store,
             clock=Clock(),
             secrets=secrets,
-            on_event=lambda event: story.events.append((event.what, event.text)),
+            on_event=lambda event: story.events.append((event.kind, event.text)),
         )
         async with executor, asyncio.timeout(60):
             run = await executor.submit(work)
@@ -279,7 +279,7 @@ def play(
     try:
         asyncio.run(whole())
     finally:
-        journal.close()
+        store.close()
     return story
 
 
@@ -375,10 +375,10 @@ def test_who_is_not_believed_stops_and_loses_nothing(server: Tes, tmp_path: Path
     with pytest.raises(AuthenticationError, match="HTTP status 401"):
         play(server, tmp_path, tasks(3), values={"user": USER}, secrets={"password": "wrong-one"})
     assert server.tasks == {}
-    journal = Journal.open(tmp_path / "journal.sqlite")
-    run = journal.runs()[0]
-    assert [job.state for job in journal.jobs(run.id)] == [State.WAITING] * 3
-    journal.close()
+    store = SqliteStore.open(tmp_path / "journal.sqlite")
+    run = store.find_run(store.summaries()[0].id)
+    assert [job.state for job in store.jobs(run.id)] == [State.WAITING] * 3
+    store.close()
     assert len(server.requests) <= 3
 
 
@@ -457,7 +457,7 @@ def test_a_cancel_is_sent_once_and_again_only_where_it_failed(server: Tes, tmp_p
     async def kill(executor: Executor, run: str) -> None:
         async for jobs in executor.watch(run):
             if all(job.job_id for job in jobs):
-                executor.kill(run)
+                await executor.kill(run)
                 return
 
     server.ends = lambda task: {"state": "RUNNING"}

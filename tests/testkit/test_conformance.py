@@ -15,7 +15,7 @@ from adapter.config.load import load_backend
 from adapter.core.backend import backend_from, merge
 from adapter.core.state import State
 from adapter.execution.executor import Executor
-from adapter.execution.journal import Journal
+from adapter.store.sqlite import SqliteStore
 from adapter.testkit import conformance
 from adapter.testkit.conformance import Verdict
 from adapter.testkit.expectations import id_unlike
@@ -34,12 +34,12 @@ async def on_this_machine(folder: Path, **changes: Any) -> AsyncIterator[Executo
     loaded = load_backend("local").backend
     document = merge(loaded.document, {"workspace": str(folder / "workspace"), **changes})
     backend = backend_from(document, name="mine", lineage=loaded.lineage)
-    journal = Journal.open(folder / "journal.sqlite")
+    store = SqliteStore.open(folder / "journal.sqlite")
     try:
-        async with Executor(backend, transport=LocalTransport(), journal=journal) as executor:
+        async with Executor(backend, transport=LocalTransport(), store=store) as executor:
             yield executor
     finally:
-        journal.close()
+        store.close()
 
 
 def outcomes_of(

@@ -1,4 +1,4 @@
-"""The SSH transport against a server in this process: real shells, real files, no root and no sshd."""
+"""Both SSH clients against a server in this process: real shells, real files, no root and no sshd."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import gc
 import hashlib
 import io
 import os
+import shutil
 import tarfile
+import tempfile
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,12 +26,15 @@ from adapter.errors import (
     OutcomeUnknown,
     TransportError,
 )
-from adapter.transports import ssh
+from adapter.transports import openssh, ssh
 from adapter.transports.base import Download, Transfer, Transport, Upload
+from adapter.transports.far import STREAM_SHELL, FarTransport
+from adapter.transports.masters import masters
+from adapter.transports.openssh import OpenSshTransport
 from adapter.transports.ssh import SshTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 SERVER_KEY, USER_KEY = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
 
@@ -39,15 +44,18 @@ class Server:
     """What the server lets in, how it misbehaves, and what it has seen."""
 
     folder: Path
+    client: str
+    links: Path
+    """Where the masters of openssh are; a short path, as that of a socket has to be."""
     port: int = 0
     password: str | None = None
     code: str | None = None
     keys: bool = True
     says_too_many: bool = False
-    serves_files: bool = True
+    refuses_channels: bool = False
     logins: int = 0
     asked: int = 0
-    sftp_bytes: int = 0
+    file_bytes: int = 0
     on_write: Callable[[Server], None] | None = None
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
 
@@ -59,15 +67,29 @@ class Server:
     def scratch(self) -> str:
         return str(self.home / "scratch")
 
-    def transport(self, **rest: Any) -> SshTransport:
+    def transport(self, **rest: Any) -> FarTransport:
         connection = {"kind": "ssh", "host": "127.0.0.1", "port": self.port, "user": "somebody"}
         known = self.folder / "known_hosts"
         known.write_text(f"[127.0.0.1]:{self.port} {SERVER_KEY.export_public_key().decode()}")
         options = {
             "config": None, "known_hosts": str(known), "client_keys": [USER_KEY], "agent_path": None,
-            "preferred_auth": "publickey,keyboard-interactive,password",
+            "preferred_auth": "publickey,keyboard-interactive,password", **rest,
         }  # fmt: skip
-        return SshTransport(connection, **{**options, **rest})
+        return SshTransport(connection, **options) if self.client == "asyncssh" else self._openssh(connection, options)
+
+    def _openssh(self, connection: dict[str, Any], options: dict[str, Any]) -> OpenSshTransport:
+        key = self.folder / "user_key"
+        key.write_bytes(USER_KEY.export_private_key())
+        key.chmod(0o600)
+        config = self.folder / "no_config"
+        config.write_text("")
+        more = {"IdentityFile": str(key) if options["client_keys"] else "none", "IdentitiesOnly": "yes"}
+        return OpenSshTransport(
+            {**connection, "config": options["config"] or str(config), "known_hosts": options["known_hosts"]},
+            folder=self.links, prompt=options.get("prompt"), on_transfer=options.get("on_transfer"),
+            IdentityAgent="none", GlobalKnownHostsFile="none", PreferredAuthentications=options["preferred_auth"],
+            **(more if options["client_keys"] != () else {}),
+        )  # fmt: skip
 
 
 class _Auth(asyncssh.SSHServer):
@@ -77,6 +99,11 @@ class _Auth(asyncssh.SSHServer):
     def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
         self.server.logins += 1
         self.server.connections.append(connection)
+
+    def session_requested(self) -> Any:
+        if self.server.refuses_channels:
+            return False
+        return asyncssh.SSHServerProcess(lambda process: _run_shell(process, self.server), None, 3, False)
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -107,17 +134,8 @@ class _Auth(asyncssh.SSHServer):
         return list(responses) == [self.server.password or "", self.server.code]
 
 
-class _Files(asyncssh.SFTPServer):
-    server: Server
-
-    def write(self, file_obj: Any, offset: int, data: bytes) -> Any:
-        type(self).server.sftp_bytes += len(data)
-        if type(self).server.on_write:
-            type(self).server.on_write(type(self).server)
-        return super().write(file_obj, offset, data)
-
-
-async def _run_shell(process: asyncssh.SSHServerProcess[bytes], home: Path) -> None:
+async def _run_shell(process: asyncssh.SSHServerProcess[bytes], server: Server) -> None:
+    home = server.home
     shell = await asyncio.create_subprocess_exec(
         "/bin/sh", "-c", process.command or "", cwd=home, env={"PATH": os.environ["PATH"], "HOME": str(home)},
         stdin=-1, stdout=-1, stderr=-1,
@@ -130,6 +148,10 @@ async def _run_shell(process: asyncssh.SSHServerProcess[bytes], home: Path) -> N
         assert shell.stdin
         with suppress(asyncssh.Error, OSError):
             while chunk := await process.stdin.read(1 << 16):
+                if process.command == STREAM_SHELL:
+                    server.file_bytes += len(chunk)
+                    if server.on_write:
+                        server.on_write(server)
                 shell.stdin.write(chunk)
                 await shell.stdin.drain()
         shell.stdin.close()
@@ -157,11 +179,9 @@ async def _run_shell(process: asyncssh.SSHServerProcess[bytes], home: Path) -> N
 @asynccontextmanager
 async def serving(server: Server) -> AsyncIterator[None]:
     server.home.mkdir(exist_ok=True)
-    files = type("_FilesHere", (_Files,), {"server": server})
     listener = await asyncssh.listen(
         "127.0.0.1", 0, server_host_keys=[SERVER_KEY], server_factory=lambda: _Auth(server),
-        process_factory=lambda process: _run_shell(process, server.home),
-        sftp_factory=files if server.serves_files else None, encoding=None,
+        encoding=None,
     )  # fmt: skip
     server.port = listener.get_port()
     try:
@@ -173,13 +193,21 @@ async def serving(server: Server) -> AsyncIterator[None]:
         await listener.wait_closed()
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+@pytest.fixture(params=["asyncssh", "openssh"])
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Server]:
     monkeypatch.setenv("HOME", str(tmp_path))  # whoever runs this has keys and a configuration of their own
-    return Server(tmp_path)
+    links = Path(tempfile.mkdtemp(prefix="links-", dir="/tmp"))
+    yield Server(tmp_path, request.param, links)
+    asyncio.run(masters(links, close=True))
+    shutil.rmtree(links)
 
 
-def with_transport(server: Server, use: Callable[[SshTransport], Awaitable[Any]], **rest: Any) -> Any:
+def wait_between_logins(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    for client in (ssh, openssh):
+        monkeypatch.setattr(client, "ATTEMPT_INTERVAL_S", seconds)
+
+
+def with_transport(server: Server, use: Callable[[FarTransport], Awaitable[Any]], **rest: Any) -> Any:
     async def story() -> Any:
         async with serving(server), server.transport(**rest) as transport:
             return await asyncio.wait_for(use(transport), 30)
@@ -195,7 +223,7 @@ def run(server: Server, command: str, *, stdin: str = "", timeout_s: float = 20,
 
 
 def put(server: Server, *uploads: Upload, times: int = 1, **rest: Any) -> None:
-    async def use(transport: SshTransport) -> None:
+    async def use(transport: FarTransport) -> None:
         for _ in range(times):
             await transport.put(uploads, scratch=server.scratch)
 
@@ -257,7 +285,7 @@ def test_input_that_nobody_reads_does_not_block(server: Server) -> None:
 
 
 def test_many_commands_share_one_login(server: Server) -> None:
-    async def use(transport: SshTransport) -> list[CompletedCommand]:
+    async def use(transport: FarTransport) -> list[CompletedCommand]:
         return await asyncio.gather(*(transport.run(f"echo {n}; exit {n}", timeout_s=20) for n in range(12)))
 
     assert [(each.exit_code, each.stdout) for each in with_transport(server, use)] == [(n, f"{n}\n") for n in range(12)]
@@ -274,7 +302,7 @@ def test_a_command_that_takes_too_long_is_given_up_with_what_it_has_said(server:
 
 
 def test_a_connection_lost_in_the_middle_leaves_the_outcome_unknown_with_what_was_said(server: Server) -> None:
-    async def use(transport: SshTransport) -> OutcomeUnknown:
+    async def use(transport: FarTransport) -> OutcomeUnknown:
         work = asyncio.create_task(transport.run("echo partial; exec sleep 100", timeout_s=20))
         await asyncio.sleep(0.4)
         server.connections[0].abort()
@@ -290,9 +318,9 @@ def test_a_connection_lost_in_the_middle_leaves_the_outcome_unknown_with_what_wa
 def test_after_a_lost_connection_the_next_command_logs_in_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh, "ATTEMPT_INTERVAL_S", 0.3)
+    wait_between_logins(monkeypatch, 0.3)
 
-    async def use(transport: SshTransport) -> str:
+    async def use(transport: FarTransport) -> str:
         await transport.run("true", timeout_s=20)
         server.connections[0].abort()
         await asyncio.sleep(0.1)
@@ -302,6 +330,7 @@ def test_after_a_lost_connection_the_next_command_logs_in_again(
     assert server.logins == 2
 
 
+@pytest.mark.parametrize("server", ["asyncssh"], indirect=True)  # openssh finds no master, and logs in again
 @pytest.mark.parametrize(
     ("stdin", "error"),
     [
@@ -312,9 +341,9 @@ def test_after_a_lost_connection_the_next_command_logs_in_again(
 def test_a_connection_lost_while_a_channel_opens_is_no_refusal_of_channels(
     server: Server, monkeypatch: pytest.MonkeyPatch, stdin: str, error: type[TransportError]
 ) -> None:
-    monkeypatch.setattr(ssh, "ATTEMPT_INTERVAL_S", 0.1)
+    wait_between_logins(monkeypatch, 0.1)
 
-    async def use(transport: SshTransport) -> float:
+    async def use(transport: FarTransport) -> float:
         await transport.run("true", timeout_s=20)
         server.connections[0].abort()  # nobody here knows it yet
         with pytest.raises(error, match=r"the connection to 127\.0\.0\.1 was lost"):
@@ -324,26 +353,6 @@ def test_a_connection_lost_while_a_channel_opens_is_no_refusal_of_channels(
         return time.monotonic() - began
 
     assert with_transport(server, use) < 1.8, "one after the other: the cut was taken for a limit of one channel"
-
-
-def test_a_server_that_serves_no_files_takes_and_gives_them_through_the_shell(server: Server, tmp_path: Path) -> None:
-    server.serves_files = False
-    large = tmp_path / "large"
-    large.write_bytes(bytes(range(256)) * 12_000)  # three blocks of text
-    there = f"{server.home}/in"
-    put(
-        server, Upload(target=f"{there}/small", content=b"\0\xff x\n"), Upload(target=f"{there}/large", path=str(large))
-    )
-    assert (Path(there) / "small").read_bytes() == b"\0\xff x\n"
-    assert (Path(there) / "large").read_bytes() == large.read_bytes()
-
-    async def bring(transport: SshTransport) -> list[list[str]]:
-        wanted = Download(folder=there, pattern="*", to=str(tmp_path / "back"))
-        return await transport.get([wanted], scratch=f"{server.home}/.files")
-
-    assert with_transport(server, bring) == [[str(tmp_path / "back" / name) for name in ("large", "small")]]
-    assert (tmp_path / "back" / "large").read_bytes() == large.read_bytes()
-    assert server.sftp_bytes == 0
 
 
 # -- logging in
@@ -364,7 +373,7 @@ def test_a_password_is_asked_for_and_not_shown(server: Server) -> None:
     server.password = "right"
     prompt, asked = prompter("right")
     assert run(server, "echo in", prompt=prompt, client_keys=None).stdout == "in\n"
-    assert asked == [("Password: ", False)]
+    assert asked == [({"asyncssh": "Password: "}.get(server.client, "somebody@127.0.0.1's password: "), False)]
 
 
 def test_a_second_password_helps_after_a_wrong_one(server: Server) -> None:
@@ -378,7 +387,7 @@ def test_a_wrong_password_ends_after_a_few_questions_and_no_further_login_is_mad
     server.password = "right"
     prompt, asked = prompter(*["wrong"] * 20)
 
-    async def use(transport: SshTransport) -> None:
+    async def use(transport: FarTransport) -> None:
         for _ in range(3):
             with pytest.raises(AuthenticationError, match=r"does not let us in: .* no further attempt is made"):
                 await transport.run("true", timeout_s=20)
@@ -392,7 +401,15 @@ def test_password_and_code_are_asked_for_one_by_one(server: Server) -> None:
     server.password, server.code = "secret", "123456"
     prompt, asked = prompter("secret", "123456")
     assert run(server, "echo in", prompt=prompt, client_keys=None).stdout == "in\n"
-    assert asked == [("Two factors, please. Password: ", False), ("Two factors, please. Code: ", True)]
+    words = {
+        "asyncssh": [("Two factors, please. Password: ", False), ("Two factors, please. Code: ", True)],
+        # ssh does not tell its askpass what may be seen
+        "openssh": [
+            ("Two factors, please.\n(somebody@127.0.0.1) Password: ", False),
+            ("(somebody@127.0.0.1) Code: ", False),
+        ],
+    }
+    assert asked == words[server.client]
 
 
 def test_where_nobody_can_answer_nothing_is_guessed(server: Server) -> None:
@@ -415,8 +432,7 @@ def test_the_time_that_a_person_takes_to_answer_does_not_count(server: Server, m
 
 def _locked_key(server: Server) -> Path:
     path = server.folder / "locked"
-    # PKCS#8 because OpenSSH's own form needs bcrypt, which not every asyncssh comes with
-    USER_KEY.write_private_key(path, "pkcs8-pem", passphrase="open sesame")
+    USER_KEY.write_private_key(path, passphrase="open sesame")
     USER_KEY.write_public_key(path.with_suffix(".pub"))
     path.chmod(0o600)
     return path
@@ -428,11 +444,15 @@ def _config(server: Server, key: Path) -> str:
     return str(config)
 
 
-def test_an_encrypted_key_that_nobody_can_open_is_named_with_what_to_do(server: Server) -> None:
+def test_for_an_encrypted_key_that_nobody_can_open_it_is_said_what_to_do(server: Server) -> None:
     key = _locked_key(server)
     with pytest.raises(AuthenticationError) as refused:
         run(server, "true", client_keys=(), config=_config(server, key))
-    assert f"the key {key} needs its passphrase: `ssh-add {key}`" in str(refused.value)
+    what_to_do = {
+        "asyncssh": f"the key {key} needs its passphrase: `ssh-add {key}`",
+        "openssh": "Nobody could be asked here; any command of adapter on a terminal asks, and opens the connection",
+    }
+    assert what_to_do[server.client] in str(refused.value)
 
 
 def test_the_passphrase_of_an_encrypted_key_is_asked_for(server: Server) -> None:
@@ -440,7 +460,8 @@ def test_the_passphrase_of_an_encrypted_key_is_asked_for(server: Server) -> None
     prompt, asked = prompter("open sesame")
     done = run(server, "echo in", client_keys=(), config=_config(server, key), prompt=prompt)
     assert done.stdout == "in\n"
-    assert asked == [(f"Passphrase of {key}: ", False)]
+    words = {"asyncssh": f"Passphrase of {key}: ", "openssh": f"Enter passphrase for key '{key}': "}
+    assert asked == [(words[server.client], False)]
 
 
 def test_an_open_key_needs_no_question(server: Server) -> None:
@@ -452,7 +473,7 @@ def test_an_open_key_needs_no_question(server: Server) -> None:
 def test_a_server_that_counts_too_many_keys_is_not_asked_again(server: Server) -> None:
     server.says_too_many = True
 
-    async def use(transport: SshTransport) -> None:
+    async def use(transport: FarTransport) -> None:
         for _ in range(2):
             with pytest.raises(AuthenticationError, match="Too many authentication failures"):
                 await transport.run("true", timeout_s=20)
@@ -462,9 +483,9 @@ def test_a_server_that_counts_too_many_keys_is_not_asked_again(server: Server) -
 
 
 def test_between_two_logins_some_time_passes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh, "ATTEMPT_INTERVAL_S", 0.6)
+    wait_between_logins(monkeypatch, 0.6)
 
-    async def use(transport: SshTransport) -> list[float]:
+    async def use(transport: FarTransport) -> list[float]:
         times = []
         for _ in range(3):
             times.append(time.monotonic())
@@ -495,7 +516,7 @@ def test_the_same_content_for_many_targets_travels_once_and_is_stored_once(serve
     source.write_bytes(os.urandom(2_000_000))
     uploads = [Upload(target=f"{server.home}/job{n}/in", path=str(source)) for n in range(50)]
     put(server, *uploads, times=2)
-    assert server.sftp_bytes == 2_000_000
+    assert 2_000_000 <= server.file_bytes < 2_001_000, "once, and one line of shell text"
     placed = [server.home / f"job{n}" / "in" for n in range(50)]
     assert {each.read_bytes() for each in placed} == {source.read_bytes()}
     assert len({each.stat().st_ino for each in placed}) == 1
@@ -538,18 +559,18 @@ def test_folders_go_with_their_links_and_any_name(server: Server, tmp_path: Path
 def test_an_interrupted_large_upload_goes_on_where_it_stopped(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(ssh, "ATTEMPT_INTERVAL_S", 0.1)
+    wait_between_logins(monkeypatch, 0.1)
     source, target = tmp_path / "large", server.home / "in"
     source.write_bytes(os.urandom(8_000_000))
 
     def cut(server: Server) -> None:
-        if server.sftp_bytes > 4_000_000:
+        if server.file_bytes > 4_000_000:
             server.on_write = None
             server.connections[-1].abort()
 
     server.on_write = cut
 
-    async def use(transport: SshTransport) -> None:
+    async def use(transport: FarTransport) -> None:
         uploads = [Upload(target=str(target), path=str(source))]
         with pytest.raises(ConnectError, match="it goes on where it stopped"):
             await transport.put(uploads, scratch=server.scratch)
@@ -558,7 +579,7 @@ def test_an_interrupted_large_upload_goes_on_where_it_stopped(
 
     with_transport(server, use)
     assert target.read_bytes() == source.read_bytes()
-    assert server.sftp_bytes < 13_000_000, "all of it was sent again"
+    assert server.file_bytes < 13_000_000, "all of it was sent again"
     gc.collect()  # asyncio complains of errors that nobody heard once their tasks are collected
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
@@ -570,7 +591,7 @@ def test_a_damaged_part_is_refused_by_its_hash_and_the_next_try_is_whole(server:
     store.mkdir(parents=True)
     (store / f"{hashlib.sha256(source.read_bytes()).hexdigest()}.part").write_bytes(b"x" * 1_000_000)
 
-    async def use(transport: SshTransport) -> None:
+    async def use(transport: FarTransport) -> None:
         uploads = [Upload(target=str(target), path=str(source))]
         with pytest.raises(TransportError, match="arrived damaged"):
             await transport.put(uploads, scratch=server.scratch)
@@ -587,6 +608,22 @@ def test_what_cannot_be_read_here_and_written_there_is_named(server: Server, tmp
     (server.home / "file").write_text("")
     with pytest.raises(TransportError, match="home/file"):
         put(server, Upload(target=f"{server.home}/file/in", content=b"x"))
+
+
+def test_a_scratch_folder_of_any_name_will_do(server: Server, tmp_path: Path) -> None:
+    scratch = f'{server.home}/it\'s a "new\nline" $(id) %'
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(1_500_000))
+
+    async def use(transport: FarTransport) -> None:
+        there = f'{server.home}/it\'s a "new" $(id) % work'
+        few = [Upload(target=f"{there}/large", path=str(large)), Upload(target=f"{there}/small", content=b"s")]
+        await transport.put(few, scratch=scratch)
+        await transport.get([Download(folder=there, pattern="*", to=str(tmp_path / "back"))], scratch=scratch)
+
+    with_transport(server, use)
+    assert (tmp_path / "back" / "large").read_bytes() == large.read_bytes()
+    assert (tmp_path / "back" / "small").read_bytes() == b"s"
 
 
 # -- files down
@@ -632,17 +669,13 @@ def test_large_outputs_come_whole_and_nothing_is_left_behind(server: Server, tmp
     assert list(Path(server.scratch).iterdir()) == []
 
 
-@pytest.mark.parametrize("serves_files", [True, False], ids=["sftp", "as text"])
-def test_who_listens_hears_how_far_large_files_are_both_ways(
-    server: Server, tmp_path: Path, *, serves_files: bool
-) -> None:
-    server.serves_files = serves_files
+def test_who_listens_hears_how_far_large_files_are_both_ways(server: Server, tmp_path: Path) -> None:
     heard: list[Transfer] = []
     large, size = tmp_path / "large", 6_000_000
     large.write_bytes(os.urandom(size))
     there = f"{server.home}/in"
 
-    async def use(transport: SshTransport) -> None:
+    async def use(transport: FarTransport) -> None:
         few = [Upload(target=f"{there}/small", content=b"x" * 9000), Upload(target=f"{there}/large", path=str(large))]
         await transport.put(few, scratch=server.scratch)
         await transport.put([Upload(target=f"{there}/again", path=str(large))], scratch=server.scratch)

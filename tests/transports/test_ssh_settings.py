@@ -16,13 +16,15 @@ import asyncssh
 import pytest
 
 from adapter.errors import AuthenticationError, ConnectError
-from adapter.transports.ssh import SshTransport
-from adapter.transports.ssh_settings import connection_options, read_settings
+from adapter.transports import transport_for
+from adapter.transports.ssh_options import connection_options, read_settings
 from tests.cli.conftest import Shell
 from tests.transports.test_ssh import SERVER_KEY, USER_KEY, Server, prompter, server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from adapter.transports.base import Transport
 
 __all__ = ["server"]
 
@@ -70,11 +72,39 @@ class Home:
         name = name or f"[127.0.0.1]:{self.server.port}"
         self.write(file, "".join(f"{marker}{name} {text_of(key)}\n" for key in keys))
 
+    def transport(self, *, prompt: Callable[[str, bool], str | None] | None = None, **rest: object) -> Transport:
+        """Return a transport of the server's client to ``cluster``."""
+        return transport_for({**self.connection, **rest}, folder=self.server.links, prompt=prompt)
+
+    @property
+    def connection(self) -> dict[str, object]:
+        """The ``connection`` to ``cluster`` of a backend file."""
+        connection: dict[str, object] = {"kind": "ssh", "host": "cluster", "client": self.server.client}
+        return connection | ({"config": str(self._as_at_home())} if self.server.client == "openssh" else {})
+
+    def _as_at_home(self) -> Path:
+        """Return the configuration as ssh would read it if this were the home that the password file names."""
+        file = self.ssh / "config"
+        if not file.exists():
+            return file
+        text = file.read_text().replace("conf.d/", f"{self.ssh}/conf.d/").replace("~/", f"{self.server.folder}/")
+        known = " ".join(f'"{self.ssh}/{name}"' for name in ("known_hosts", "known_hosts2"))
+        if "Match all" not in text:
+            file.write_text(f"{text}\nMatch all\nUserKnownHostsFile {known}\nGlobalKnownHostsFile none\n")
+        return file
+
     def config(self, text: str, *, key: str = "IdentityFile ~/.ssh/key") -> None:
         """Write the configuration: *text* first, as the first value wins."""
         lines = "\n".join(f"    {line}" for line in text.format(ssh=self.ssh, python=sys.executable).splitlines())
         host = f"    HostName 127.0.0.1\n    Port {self.server.port}\n    User somebody\n    {key}\n"
         self.write("config", f"Host cluster\n{lines}\n{host}", mode=0o600)
+
+
+# What ssh only finds when it needs it.
+MISTAKES_AFTER_LOGIN = {
+    ("openssh", "RevokedHostKeys ~/.ssh/missing"): 1,
+    ("openssh", "IdentityFile ${{NOT_SET_AT_ALL}}/key"): 1,
+}
 
 
 @pytest.fixture
@@ -84,13 +114,18 @@ def home(server: Server, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(server)
 
 
+def where(client: str) -> pytest.MarkDecorator:
+    """For what only *client* does."""
+    return pytest.mark.parametrize("server", [client], indirect=True)
+
+
 def log_in(home: Home, prepare: Callable[[], None], *, command: str = "echo in", times: int = 1, **rest: object) -> str:
     """Return what *command* prints on ``cluster``; *prepare* is called when the server has its port."""
 
     async def story() -> str:
         async with serving(home.server):
             prepare()
-            async with SshTransport({"kind": "ssh", "host": "cluster", **rest}) as transport:
+            async with home.transport(**rest) as transport:
                 for _ in range(times - 1):
                     with pytest.raises(AuthenticationError):
                         await transport.run(command, timeout_s=20)
@@ -115,8 +150,6 @@ def log_in(home: Home, prepare: Callable[[], None], *, command: str = "echo in",
         pytest.param("GlobalKnownHostsFile ~/.ssh/known_hosts\nUserKnownHostsFile none", id="the system's known hosts"),
         pytest.param("HostKeyAlias other-name\nUserKnownHostsFile ~/.ssh/aliased", id="an alias of the host key"),
         pytest.param("UserKnownHostsFile ~/.ssh/untidy", id="a line of known hosts that nobody can read"),
-        pytest.param("StrictHostKeyChecking no\nUserKnownHostsFile /dev/null", id="host keys unchecked"),
-        pytest.param("StrictHostKeyChecking no\nUserKnownHostsFile ~/.ssh/changed", id="a change that is allowed"),
         pytest.param("StrictHostKeyChecking accept-new\nUserKnownHostsFile ~/.ssh/new", id="new host keys accepted"),
         *(pytest.param(f"RequestTTY {value}", id=f"RequestTTY {value}") for value in ("yes", "no", "force", "auto")),
         pytest.param("RemoteCommand tmux attach", id="a command for people"),
@@ -147,6 +180,28 @@ def test_what_works_for_ssh_works_here(home: Home, text: str) -> None:
     assert log_in(home, prepare) == "in\n"
 
 
+@where("asyncssh")
+@pytest.mark.parametrize("file", ["/dev/null", "~/.ssh/changed"])
+def test_host_keys_that_the_configuration_lets_through_unchecked_are(home: Home, file: str) -> None:
+    def prepare() -> None:
+        home.config(f"StrictHostKeyChecking no\nUserKnownHostsFile {file}")
+        home.known(OTHER_KEY, file="changed")
+
+    assert log_in(home, prepare) == "in\n"
+
+
+@where("openssh")
+@pytest.mark.parametrize(("file", "said"), [("/dev/null", "is not known"), ("~/.ssh/changed", "has CHANGED")])
+def test_host_keys_are_checked_by_openssh_whatever_the_configuration_says(home: Home, file: str, said: str) -> None:
+    def prepare() -> None:
+        home.config(f"StrictHostKeyChecking no\nUserKnownHostsFile {file}")
+        home.known(OTHER_KEY, file="changed")
+
+    with pytest.raises(AuthenticationError, match=f"the host key of cluster {said}"):
+        log_in(home, prepare)
+
+
+@where("asyncssh")
 def test_what_is_to_be_set_and_sent_reaches_the_server_and_only_that(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,22 +227,37 @@ def test_what_is_to_be_set_and_sent_reaches_the_server_and_only_that(
         pytest.param("ProxyCommand ~/no/such %h", "there is no program ", id="no such proxy at home"),
         pytest.param("ProxyCommand $HOME/no/such %h", "there is no program ", id="no such proxy by a variable"),
         pytest.param("ProxyCommand ~/x %q", "the unknown token %q", id="a token of nothing"),
-        pytest.param("IdentityFile ${{NOT_SET_AT_ALL}}/key", "NOT_SET_AT_ALL, which is not set", id="no such variable"),
         pytest.param(
-            "RevokedHostKeys ~/.ssh/missing", r"cannot read RevokedHostKeys .*: No such file", id="revocations"
+            "IdentityFile ${{NOT_SET_AT_ALL}}/key",
+            "NOT_SET_AT_ALL(, which is not set|. has no value)",
+            id="no such variable",
         ),
-        pytest.param("ProxyJump cluster2", "its jump hosts lead on and on", id="jump hosts in a circle"),
+        pytest.param(
+            "RevokedHostKeys ~/.ssh/missing",
+            r"(cannot read RevokedHostKeys|in revoked keys file) .*: No such file",
+            id="revocations",
+        ),
     ],
 )
 def test_a_mistake_in_the_configuration_stops_at_once_and_says_what_and_where(home: Home, text: str, said: str) -> None:
     def prepare() -> None:
         home.config(text)
         home.known(SERVER_KEY)
-        with (home.ssh / "config").open("a") as config:
-            config.write("Host cluster2\n    ProxyJump cluster3\nHost cluster3\n    ProxyJump cluster2\n")
 
     with pytest.raises(AuthenticationError, match=f"the SSH set-up for cluster is wrong: .*({said})"):
         log_in(home, prepare, times=2)
+    assert home.server.logins == MISTAKES_AFTER_LOGIN.get((home.server.client, text), 0)
+
+
+@where("asyncssh")
+def test_jump_hosts_in_a_circle_stop_at_once(home: Home) -> None:
+    def prepare() -> None:
+        home.config("ProxyJump cluster2")
+        with (home.ssh / "config").open("a") as config:
+            config.write("Host cluster2\n    ProxyJump cluster3\nHost cluster3\n    ProxyJump cluster2\n")
+
+    with pytest.raises(AuthenticationError, match="its jump hosts lead on and on"):
+        log_in(home, prepare)
     assert home.server.logins == 0
 
 
@@ -197,16 +267,22 @@ def test_a_configuration_file_that_the_backend_names_and_that_is_not_there_is_no
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "said", "said_by_ssh"),
     [
-        pytest.param("missing", "the key {}/missing does not exist", id="missing"),
+        pytest.param("missing", "the key {}/missing does not exist", "no such identity: {}/missing", id="missing"),
         pytest.param(
-            "open", "the key {0}/open is ignored, its mode 0644 lets others read it: `chmod 600 {0}/open`", id="open"
+            "open",
+            "the key {0}/open is ignored, its mode 0644 lets others read it: `chmod 600 {0}/open`",
+            "Permissions 0644 for '{}/open' are too open",
+            id="open",
         ),
-        pytest.param("broken", "the key {}/broken cannot be read: ", id="broken"),
+        pytest.param("broken", "the key {}/broken cannot be read: ", 'Load key "{}/broken": ', id="broken"),
     ],
 )
-def test_a_key_that_was_skipped_is_named_where_no_other_one_opens(home: Home, key: str, said: str) -> None:
+def test_a_key_that_was_skipped_is_named_where_no_other_one_opens(
+    home: Home, key: str, said: str, said_by_ssh: str
+) -> None:
+    said = {"asyncssh": said, "openssh": said_by_ssh}[home.server.client]
     home.write("open", USER_KEY.export_private_key().decode(), mode=0o644)
     home.write("broken", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", mode=0o600)
 
@@ -331,10 +407,10 @@ def test_a_changed_host_that_is_let_through_hears_no_password(home: Home) -> Non
         async with serving(home.server):
             home.config("StrictHostKeyChecking no")
             home.known(OTHER_KEY)
-            async with SshTransport({"kind": "ssh", "host": "cluster"}, prompt=prompt) as transport:
+            async with home.transport(prompt=prompt) as transport:
                 await transport.run("true", timeout_s=20)
 
-    with pytest.raises(AuthenticationError, match="does not let us in"):
+    with pytest.raises(AuthenticationError, match=r"does not let us in|has CHANGED"):
         asyncio.run(story())
     assert (asked, home.server.asked) == ([], 0)
 
@@ -347,6 +423,7 @@ def test_a_proxy_that_fails_is_quoted(home: Home) -> None:
         log_in(home, prepare)
 
 
+@where("asyncssh")
 def test_where_no_ssh_is_installed_the_files_are_read_all_the_same(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(home.ssh))
     commands = home.ssh / "echo"
@@ -377,7 +454,7 @@ def test_the_command_ends_with_exit_code_4_and_tries_nothing_again(home: Home, h
     }
     adapter = Shell(home.server.folder, environ)
     (home.server.folder / "far.yaml").write_text(
-        "format: 1\nname: far\nextends: local\nconnection: {kind: ssh, host: cluster, share: false}\n"
+        "format: 1\nname: far\nextends: local\nconnection: " + json.dumps(home.connection) + "\n"
     )
     done = adapter("run", "--on", "./far.yaml", "--", "true")
     if how == "wait":

@@ -120,10 +120,11 @@ X
     sacctmgr -iQ add account lab Description=lab Organization=lab >/dev/null
     sacctmgr -iQ add user root account=lab >/dev/null
     sacctmgr -iQ add user "$user" account=lab >/dev/null
+    sacctmgr -iQ add user jobt account=lab >/dev/null # the one with tcsh: ssh.sh
     # Two limits that a submit is denied for: one never passes, the other does once a job has ended.
     sacctmgr -iQ add qos brief Flags=DenyOnLimit MaxWall=00:01:00 >/dev/null
     sacctmgr -iQ add qos few Flags=DenyOnLimit MaxSubmitJobsPerUser=2 >/dev/null
-    sacctmgr -iQ modify user where name="root,$user" set qos+=brief,few >/dev/null
+    sacctmgr -iQ modify user where name="root,$user,jobt" set qos+=brief,few >/dev/null
 }
 
 daemons() { # the ones that must be running

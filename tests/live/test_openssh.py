@@ -1,4 +1,4 @@
-"""Ten shells, one login: the command ``adapter`` against a real sshd, with connections counted on the wire."""
+"""Ten shells, one login: ``adapter`` with ``client: openssh`` and a real sshd; connections are counted on the wire."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from adapter.transports.shared import link_statuses
+from adapter.transports.masters import masters
 from tests.live.ssh_site import PASSWORD_USER, USER, SshSite, ssh_site
 from tests.live.wire import Wire
 
@@ -77,10 +77,10 @@ class Shell:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
 
     async def close(self) -> None:
-        await link_statuses(self.folder / "state" / "links", close=True)
+        await masters(self.folder / "state" / "links", close=True)
 
 
-def shell_for(site: SshSite, folder: Path, wire: Wire, user: str, **connection: Any) -> Shell:
+def shell_for(site: SshSite, folder: Path, wire: Wire, user: str) -> Shell:
     """Write what a user needs: the SSH configuration, and a backend ``cluster`` on the host behind *wire*."""
     options = [f"HostName 127.0.0.1\n  Port {wire.port}\n  HostKeyAlias target\n  User {user}"]
     options += [f"IdentityFile {site.key}", "IdentityAgent none", f"UserKnownHostsFile {site.known_hosts}"]
@@ -89,7 +89,7 @@ def shell_for(site: SshSite, folder: Path, wire: Wire, user: str, **connection: 
         "format": 1,
         "name": "cluster",
         "extends": "local",
-        "connection": {"kind": "ssh", "host": "wired", "config": str(folder / "config"), **connection},
+        "connection": {"kind": "ssh", "client": "openssh", "host": "wired", "config": str(folder / "config")},
         "workspace": f"~/.adapter-live-tests/{folder.name}",
     }
     (folder / "backends").mkdir()
@@ -111,7 +111,9 @@ def test_ten_commands_at_once_log_in_once(site: SshSite, tmp_path: Path) -> None
             assert wire.connections == 1
             code, out, _ = await shell.run("links", "--json")
             assert code == 0
-            assert [(link["host"], link["under_way"]) for link in json.loads(out)] == [("wired", 0)]
+            assert [link["host"] for link in json.loads(out)] == ["wired"]
+            assert (await shell.run("links", "--close"))[0] == 0
+            assert json.loads((await shell.run("links", "--json"))[1]) == []
 
     story(told())
 
@@ -133,18 +135,6 @@ def test_a_password_is_typed_once_for_three_commands(site: SshSite, tmp_path: Pa
             assert (code, out) == (0, "done there\n"), err
             for path in (tmp_path / "state").rglob("*"):
                 assert not path.is_file() or site.password.encode() not in path.read_bytes()
-
-    story(told())
-
-
-def test_share_false_is_a_login_for_each_command(site: SshSite, tmp_path: Path) -> None:
-    async def told() -> None:
-        async with Wire(site.target_port) as wire:
-            shell = shell_for(site, tmp_path, wire, USER, share=False)
-            for _ in range(2):
-                code, _, err = await shell.run("run", "--on", "cluster", "--", "true")
-                assert code == 0, err
-            assert wire.connections == 2
 
     story(told())
 

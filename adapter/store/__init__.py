@@ -1,0 +1,1 @@
+"""What is remembered: runs, tasks, jobs, events, leases, kill requests and slots."""
