@@ -27,7 +27,8 @@ from adapter.core.schema import (
 )
 from adapter.core.validate import problems_in
 from adapter.core.validate_advice import backend_advice
-from adapter.errors import ConfigError, PatternError, Problem, SchemaError, TemplateError
+from adapter.errors import ConfigError, PatternError, SchemaError, TemplateError
+from adapter.results import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adapter.core import bounds
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ from adapter.core.job_id import parts
 from adapter.core.specs import DROP, KEEP
 from adapter.core.template import words
 from adapter.core.variables import ID_NOT_LEARNT
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

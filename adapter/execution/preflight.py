@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
     from adapter.core.batch import BatchResult
-    from adapter.errors import CompletedCommand, OutcomeUnknown
+    from adapter.errors import OutcomeUnknown
     from adapter.execution.clock import Clock
+    from adapter.results import CompletedCommand
     from adapter.transports.base import Transport
 
 TRIPS = 5

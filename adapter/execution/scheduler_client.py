@@ -47,7 +47,6 @@ from adapter.core.template import quote, target_path
 from adapter.core.watching import WATCH_PRELUDE, read_watch, watch_step
 from adapter.errors import (
     CommandError,
-    CompletedCommand,
     ConfigError,
     ConnectError,
     MonitorError,
@@ -55,6 +54,7 @@ from adapter.errors import (
     TransportError,
     UnsupportedResource,
 )
+from adapter.results import CompletedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -25,7 +25,7 @@ from adapter.core.receipt import (
     submit_step,
 )
 from adapter.core.render import RenderedJob
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 
 from .samples import job_of, toy
 

@@ -14,7 +14,7 @@ from adapter.core.job import Job
 from adapter.core.library import commands_text, digest, stage_text, store_of
 from adapter.core.receipt import SubmitStatus, read_receipt, submit_step
 from adapter.core.render import RenderedJob
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 from tests.core.samples import job_of, toy
 from tests.core.wrapped import SHELLS
 

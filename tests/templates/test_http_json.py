@@ -23,7 +23,7 @@ from adapter.core.answers import classify
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.library import commands_text
 from adapter.core.template import quote
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 from tests.core.samples import shipped_document
 from tests.fakes.tes import basic
 

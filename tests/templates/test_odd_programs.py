@@ -15,7 +15,7 @@ from adapter.config.load import load_backend
 from adapter.core.answers import parse_tokens
 from adapter.core.library import commands_text
 from adapter.core.render import render_command
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 from adapter.testkit.replay import poll
 
 if TYPE_CHECKING:
