@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from adapter.core.job import Job, Usage
     from adapter.core.state import Reason, State
     from adapter.core.task import After, Input, Output, Resources, Step, Task, Until
-    from adapter.errors import AdapterError, CompletedCommand
+    from adapter.errors import AdapterError
     from adapter.execution.executor import Executor
     from adapter.execution.run import Run, RunningTask
+    from adapter.results import CompletedCommand
     from adapter.store.sqlite import SqliteStore
     from adapter.transports.base import Download, Transfer, Transport, Upload
     from adapter.transports.local import LocalTransport
@@ -32,7 +33,7 @@ _HOMES = {
     "After": "core.task",
     "Backend": "core.backend",
     "Command": "core.batch",
-    "CompletedCommand": "errors",
+    "CompletedCommand": "results",
     "Download": "transports.base",
     "Event": "core.event",
     "EventKind": "core.event",

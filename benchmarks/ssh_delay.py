@@ -29,7 +29,7 @@ from tests.live.ssh_site import as_user, ssh_site
 from tests.live.wire import Wire
 
 if TYPE_CHECKING:
-    from adapter.errors import CompletedCommand
+    from adapter.results import CompletedCommand
     from tests.live.ssh_site import SshSite
 
 FAR_FOLDER = ".adapter-live-tests"  # in the far user's home

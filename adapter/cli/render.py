@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 @on_option
 @task_options
 @set_option
+@click.option("--full", is_flag=True, help="Show also the files of the library that the job and the commands use.")
 @json_option
 def render(
     files: tuple[str, ...],
     on: str | None,
     sets: tuple[tuple[str, str], ...],
+    full: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -46,7 +48,7 @@ def render(
     refuse_images(backend, tasks)
     if on is None:
         click.echo(f"adapter: on {backend.name} ({why})", err=True)
-    rehearsed = rehearse(backend, tasks)
+    rehearsed = rehearse(backend, tasks, full=full)
     if as_json:
         from adapter.cli.text import to_json
 
@@ -56,14 +58,17 @@ def render(
         click.echo(page(one, len(rehearsed)))
 
 
-def rehearse(backend: Backend, tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """Return, for each task, its name and the actions of its life with their texts."""
+def rehearse(backend: Backend, tasks: Sequence[Task], *, full: bool = False) -> list[dict[str, Any]]:
+    """Return, for each task, its name and the actions of its life with their texts; *full*: the library, too."""
+    from adapter.config.library import library
     from adapter.core.dry_run import RUN, life_cycle
     from adapter.core.job import Job
 
     pages = []
     for index, task in enumerate(tasks, 1):
-        actions = life_cycle(backend, Job(run=RUN, index=index, task=task), backend.workspace)
+        actions = life_cycle(
+            backend, Job(run=RUN, index=index, task=task), backend.workspace, library() if full else None
+        )
         listed = [{"action": action, "text": text} for action, text in actions]
         pages.append({"index": index, "name": task.name, "backend": backend.name, "actions": listed})
     return pages

@@ -158,6 +158,7 @@ def job_data(job: Job) -> dict[str, Any]:
         "native_state": job.native_state,
         "exit_code": job.exit_code,
         "signal": job.signal,
+        "step_codes": list(job.step_codes),
         "directory": job.directory,
         "collected": job.collected,
         "collect_problem": job.collect_problem or None,

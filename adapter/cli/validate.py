@@ -13,7 +13,7 @@ from adapter.cli.options import json_option
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from adapter.errors import Problem
+    from adapter.results import Problem
 
 ENDINGS = (".yaml", ".yml", ".json", ".jsonl", ".ndjson")
 _TASK_KEYS = frozenset({"tasks", "command", "steps"})
@@ -94,7 +94,8 @@ def problems_of(file: str) -> list[Problem]:
     from adapter.config.load import validate_file
     from adapter.config.settings import read_config
     from adapter.config.tasks import load_tasks
-    from adapter.errors import ConfigError, Problem, TaskError
+    from adapter.errors import ConfigError, TaskError
+    from adapter.results import Problem
 
     kind = _kind_of(file)
     if kind == "backend":

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from adapter.core.schema import KeyPath
-from adapter.errors import ConfigError, Problem
+from adapter.errors import ConfigError
+from adapter.results import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

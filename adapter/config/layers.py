@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from adapter.config.document import Document
     from adapter.config.search import Found
-    from adapter.errors import Problem
+    from adapter.results import Problem
 
 
 class Leaf(NamedTuple):

@@ -11,14 +11,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from adapter.config import search
 from adapter.config.document import MOST_BACKEND_BYTES, Document, parse, read_file
 from adapter.config.layers import Layer, Leaf, Provenance, leaves
+from adapter.config.library import library
 from adapter.config.schemas import schema_part
 from adapter.config.search import Found
 from adapter.config.trust import refuse_untrusted, untrusted
 from adapter.core.backend import Backend, backend_from, merge
-from adapter.core.schema import Finding, KeyPath, form_findings, without, without_echoes, without_nulls
+from adapter.core.schema import (
+    Finding,
+    KeyPath,
+    form_findings,
+    unknown,
+    without,
+    without_echoes,
+    without_nulls,
+)
 from adapter.core.validate import problems_in
 from adapter.core.validate_advice import backend_advice
-from adapter.errors import ConfigError, PatternError, Problem, SchemaError, TemplateError
+from adapter.errors import ConfigError, PatternError, SchemaError, TemplateError
+from adapter.results import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -313,6 +323,11 @@ def _merge(reading: _Reading) -> None:
     provenance = Provenance(document, layers)
     if not reading.is_partial:
         findings = [] if own.get("abstract") else form_findings(document, schema_part("backend", "complete"))
+        findings += [
+            Finding(path=("library", name), message=unknown("file of the library", name, library()), at_key=True)
+            for name in document.get("library", ())
+            if name not in library()
+        ]
         findings = without_echoes([*findings, *problems_in(document)], reading.refused)
         reading.problems += [provenance.problem(finding) for finding in findings]
         reading.kinds |= {finding.kind for finding in findings}

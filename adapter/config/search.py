@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from adapter.core.schema import nearest
-from adapter.errors import BackendNotFound, ConfigError, Problem
+from adapter.errors import BackendNotFound, ConfigError
+from adapter.results import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

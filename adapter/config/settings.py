@@ -19,7 +19,8 @@ from adapter.config.document import parse, read_file
 from adapter.config.schemas import schema
 from adapter.config.search import is_path
 from adapter.core.schema import Finding, form_findings
-from adapter.errors import ConfigError, Problem, SchemaError
+from adapter.errors import ConfigError, SchemaError
+from adapter.results import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

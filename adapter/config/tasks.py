@@ -17,7 +17,8 @@ from adapter.core.schema import Finding, KeyPath, form_findings, without, withou
 from adapter.core.task import Output, Task, is_template, rendered_folder, task_from
 from adapter.core.validate_advice import task_advice
 from adapter.core.validate_task import documents_in, filled, task_problems_in
-from adapter.errors import ConfigError, Problem, SchemaError, TaskError
+from adapter.errors import ConfigError, SchemaError, TaskError
+from adapter.results import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

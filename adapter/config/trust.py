@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from adapter.config import search
 from adapter.config.document import read_file
 from adapter.config.settings import state_dir
-from adapter.errors import ConfigError, NotTrusted, Problem
+from adapter.errors import ConfigError, NotTrusted
+from adapter.results import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

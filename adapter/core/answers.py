@@ -14,7 +14,8 @@ from adapter.core.job import OUR_MARK, Usage
 from adapter.core.job_id import whole_id
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import Reason, State
-from adapter.errors import AmbiguousJobId, CompletedCommand, JobIdNotFound
+from adapter.errors import AmbiguousJobId, JobIdNotFound
+from adapter.results import CompletedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -77,8 +77,8 @@ def element_id(backend: Backend, job: Job, job_id: str) -> str:
     return whole_id({"job_id": own, "qualifier": qualifier})
 
 
-def render_array(backend: Backend, jobs: Sequence[Job], workspace: str) -> tuple[RenderedJob, dict[str, str]]:
-    """Return what is handed over for an array, and the files that its elements need besides, by path."""
+def render_array(backend: Backend, jobs: Sequence[Job], workspace: str) -> RenderedJob:
+    """Return what is handed over for an array, with the files that its elements need."""
     spec, leader = backend.array, jobs[0]
     assert spec is not None
     assert leader.array is not None
@@ -86,7 +86,7 @@ def render_array(backend: Backend, jobs: Sequence[Job], workspace: str) -> tuple
     bounds = {"size": len(jobs), "first": spec.first, "last": spec.first + len(jobs) - 1}
     option = spec.option.render({**values, **bounds})
     if isinstance(backend.script, Document):
-        return render_job(backend, leader, workspace), {}
+        return render_job(backend, leader, workspace)
     if backend.directive_prefix:
         submit = render_command(backend.submit, values)
         directives = directive_lines(backend, values, more=[option])
@@ -98,7 +98,7 @@ def render_array(backend: Backend, jobs: Sequence[Job], workspace: str) -> tuple
     places = [f"{leader.directory}/element", *(f"{job.directory}/script" for job in jobs[1:])]
     files[f"{leader.directory}/{_LIST}"] = "".join(f"{place}\n" for place in places)
     script = _dispatching(directives, spec, backend.shell, f"{leader.directory}/{_LIST}")
-    return RenderedJob(script=script, submit=submit, environment=backend.submit.environment), files
+    return RenderedJob(script, submit, backend.submit.environment, files)
 
 
 def _dispatching(directives: str, spec: ArraySpec, shell: Sequence[str], places: str) -> str:

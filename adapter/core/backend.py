@@ -72,8 +72,8 @@ class Backend:
     holds, by protocol, how this backend names an image. ``secrets`` says where each secret comes from, never what it
     is. ``shell`` are the words of the program that reads the jobs' scripts. ``pass_env`` are names and patterns of
     what a step in an image gets of the job's own environment. ``automatic`` says for which tasks this backend is a
-    default, ``None`` for none. ``errors_otherwise`` are the words of sentences that name no cause: asked where none of
-    ``errors`` fits.
+    default, ``None`` for none. ``library`` says by name who needs a file of ``templates/lib``. ``errors_otherwise`` are
+    the words of sentences that name no cause: asked where none of ``errors`` fits.
     ``same_machine``: jobs run on the machine that the commands run on.
     """
 
@@ -112,6 +112,7 @@ class Backend:
     requires: tuple[str, ...]
     array: ArraySpec | None
     functions: Mapping[str, Template]
+    library: Mapping[str, str]
     secrets: Mapping[str, Mapping[str, str]]
     automatic: Mapping[str, Any] | None
     errors: ErrorClasses
@@ -226,6 +227,7 @@ def backend_from(document: Mapping[str, Any], *, name: str | None = None, lineag
         requires=tuple(whole["requires"]),
         array=array_from(document["array"]) if document.get("array") else None,
         functions={key: Template(body) for key, body in whole["functions"].items()},
+        library=whole["library"],
         secrets=whole["secrets"],
         automatic={**filled("automatic", document["automatic"])} if document.get("automatic") else None,
         errors=_error_classes({kind: patterns for kind, patterns in errors.items() if kind != "otherwise"}),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adapter.core import bounds
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,12 +27,14 @@ class Command:
     and ``prepare`` are texts of our own; ``version``, ``monitor``, ``result``, ``find``, ``kill``,
     ``harder``, ``log`` and ``watch`` are the backend's commands; empty for anything else.
     ``inner``: the backend's own submit command inside a text of ours. ``jobs``: those it is about.
+    ``library``: the files of ``templates/lib``, without ``.sh``, whose functions the text calls.
     """
 
     text: str
     action: str = ""
     inner: str = ""
     jobs: tuple[Job, ...] = ()
+    library: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.inner or self.text

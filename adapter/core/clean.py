@@ -1,8 +1,7 @@
-"""Which folders of finished jobs may go, and the shell text that removes those and nothing else. Pure.
+"""Which folders of finished jobs may go, and the commands that remove those and nothing else. Pure.
 
-A path is never taken from the store as it is: it must be WORKSPACE/RUN/NAME with names of our own making, and on the
-target each step goes into a folder, looks where it really is, and removes a plain name in it. ``rm`` takes a name that
-became a symbolic link meanwhile as the link.
+A path is never taken from the store as it is: it must be WORKSPACE/RUN/NAME with names of our own making. What
+happens on the target is in ``templates/lib/clean.sh``.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.core.batch import Command
 from adapter.core.state import State
-from adapter.core.template import quote
+from adapter.core.template import quote, words
 from adapter.core.units import format_seconds
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ _FOLDER = re.compile(r"[0-9]{4,}-[A-Za-z0-9._-]{1,40}(\.[0-9]+)?")
 _CONTENT = re.compile(r"[0-9a-f]{64}(\.x)?")
 _PART = re.compile(r"([0-9a-f]{64}(\.x)?|bundle-[0-9a-f]{12})\.part(\.d)?")
 _OUT = re.compile(r"out-[0-9a-f]{12}")
-_LEFT_BEHIND_AFTER = "-mtime +0"  # find(1) cuts to whole days: more than 0 is a day or older
-# Content that no job directory has ever linked to may belong to an upload that is under way: it is placed after that.
-_UPLOADED_AFTER = "-cmin +60"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,91 +87,27 @@ def workspace_of(job: Job) -> str | None:
     return workspace if is_ours else None
 
 
-def folders_step(where: str, workspace: str, jobs: Sequence[Job], *, remove: bool) -> str:
-    """Return shell text that lists, or removes, the folders of *jobs* of one run in *workspace*.
+def folders_step(where: str, workspace: str, jobs: Sequence[Job], *, remove: bool) -> Command:
+    """Return the command that lists, or removes, the folders of *jobs* of one run in *workspace*.
 
     *where* is shell text for the workspace as the backend file has it: where that leads elsewhere now, nothing is done.
     """
-    run = jobs[0].run
-    names = "\n".join(f"one {quote(job.folder_name)}" for job in jobs)
-    return f"""\
-{_into_workspace(where, workspace)}
-one() {{ # one NAME: in the run's folder
-    if [ -h "./$1" ]; then echo "refused 0 $1 it is a symbolic link"; return; fi
-    if [ ! -e "./$1" ]; then echo "gone 0 $1"; return; fi
-    if [ ! -d "./$1" ]; then echo "refused 0 $1 it is no folder"; return; fi
-    size=$(du -sk "./$1" 2>/dev/null)
-    size=${{size%%[!0-9]*}}
-{_REMOVE if remove else _LIST}
-}}
-in_run=
-if [ -h ./{run} ]; then echo "{run} is a symbolic link" >&2; exit 71; fi
-if [ -e ./{run} ]; then
-    into ./{run} {quote(f"{workspace}/{run}")}
-    in_run=1
-else
-    one() {{ echo "gone 0 $1"; }}
-fi
-{names}
-[ -z "$in_run" ] || {{ into .. {quote(workspace)}; {f"rmdir ./{run} 2>/dev/null" if remove else ":"}; }}
-:"""
+    names = words(job.folder_name for job in jobs)
+    text = f"clean_run {'remove' if remove else 'list'} {jobs[0].run} {names}"
+    return _clean(where, workspace, text)
 
 
-_LIST = """\
-    echo "found ${size:-0} $1\""""
-# --one-file-system, where rm knows it: what a job has mounted and left in its folder is not ours to empty.
-_REMOVE = """\
-    if why=$(rm -rf $one_file_system "./$1" 2>&1) && [ ! -e "./$1" ]; then
-        echo "removed ${size:-0} $1"
-    else
-        echo "failed ${size:-0} $1 $(printf '%s' "$why" | head -n 1)"
-    fi"""
+def _clean(where: str, workspace: str, *lines: str) -> Command:
+    text = "\n".join([f"# clean\nbegin_clean {where} {quote(workspace)}", *lines, ":"])
+    return Command(text, library=("clean",))
 
 
-def _into_workspace(where: str, workspace: str) -> str:
-    return f"""\
-# clean
-unset CDPATH
-into() {{ # into FOLDER EXPECTED: go there, if it really is there
-    cd -P "$1" && [ "$(pwd -P)" = "$2" ] && return
-    echo "$2 is not where it was: this is $(pwd -P)" >&2
-    exit 71
-}}
-one_file_system=--one-file-system
-rm -f $one_file_system 2>/dev/null || one_file_system=
-workspace={where}
-into "$workspace" {quote(workspace)}"""
-
-
-def store_list_step(where: str, workspace: str) -> str:
-    """Return shell text that lists what of the store of *workspace* may go, now or once no job directory links to it.
+def store_list_step(where: str, workspace: str) -> Command:
+    """Return the command that lists what of the store of *workspace* may go, now or once no job directory links to it.
 
     To be asked before job directories go: what they link to was placed, and belongs to no upload under way.
     """
-    return f"""\
-{_into_files(where, workspace)}
-find . -mindepth 1 -maxdepth 1 -type d -name 'out-*' {_LEFT_BEHIND_AFTER} -exec sh -c '{_sizes("out")}' sh {{}} +
-[ -d ./store ] && [ ! -h ./store ] || exit 0
-into ./store {quote(f"{workspace}/.files/store")}
-{_IN_STORE} ! -type l \\( -name '*.part' -o -name '*.part.d' \\) {_LEFT_BEHIND_AFTER} \\
-    -exec sh -c '{_sizes("part")}' sh {{}} +
-{_IN_STORE} -type f ! -name '*.part' -links 1 {_UPLOADED_AFTER} -exec sh -c '{_sizes("unlinked")}' sh {{}} +
-{_IN_STORE} -type f ! -name '*.part' -links +1 -exec sh -c '{_sizes("linked")}' sh {{}} +
-:"""
-
-
-_IN_STORE = "find . -mindepth 1 -maxdepth 1 ! -name '*[!0-9a-z.-]*'"
-
-
-def _sizes(word: str) -> str:
-    return f'for each; do size=$(du -sk "$each"); echo "{word} ${{size%%[!0-9]*}} ${{each#./}}"; done'
-
-
-def _into_files(where: str, workspace: str) -> str:
-    return f"""\
-{_into_workspace(where, workspace)}
-[ -d ./.files ] && [ ! -h ./.files ] || exit 0
-into ./.files {quote(f"{workspace}/.files")}"""
+    return _clean(where, workspace, "list_store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,26 +137,14 @@ _STORE_NAMES = {"unlinked": _CONTENT, "linked": _CONTENT, "out": _OUT, "part": _
 _STORE_ROW = re.compile(r"^([a-z]+) ([0-9]{1,15}) (\S+)$", re.MULTILINE)
 
 
-def store_remove_step(where: str, workspace: str, names: Iterable[str]) -> str:
-    """Return shell text that removes *names* from the store of *workspace*: content only if nothing links to it now."""
+def store_remove_step(where: str, workspace: str, names: Iterable[str]) -> Command:
+    """Return the command that removes *names* from the store of *workspace*: content only if nothing links to it."""
     names = list(names)
     outs = [name for name in names if _OUT.fullmatch(name)]
     parts = [name for name in names if _PART.fullmatch(name)]
     contents = [name for name in names if _CONTENT.fullmatch(name)]
-    return "\n".join(
-        [
-            _into_files(where, workspace),
-            'left() { [ -h "./$1" ] || [ ! -e "./$1" ] || { one "$1"; }; }',
-            f'one() {{\nsize=$(du -sk "./$1" 2>/dev/null)\nsize=${{size%%[!0-9]*}}\n{_REMOVE}\n}}',
-            'content() { [ -z "$(find "./$1" -prune -type f -links 1 2>/dev/null)" ] || one "$1"; }',
-            *(f"left {name}" for name in outs),
-            "[ -d ./store ] && [ ! -h ./store ] || exit 0",
-            f"into ./store {quote(f'{workspace}/.files/store')}",
-            *(f"left {name}" for name in parts),
-            *(f"content {name}" for name in contents),
-            ":",
-        ]
-    )
+    lines = [f"into_files\nremove_left {words(outs)}", f"into_store\nremove_left {words(parts)}"]
+    return _clean(where, workspace, *lines, f"remove_content {words(contents)}")
 
 
 def read_found(stdout: str) -> dict[str, Found]:

@@ -18,6 +18,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "values": {},
         "secrets": {},
         "functions": {},
+        "library": {},
         "defaults": {},
         "supports": [],
         "limits": {},

@@ -10,7 +10,7 @@ from adapter.core.render import function_text, job_values, placed, render_comman
 from adapter.core.specs import LogSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from adapter.core.backend import Backend
     from adapter.core.job import Job
@@ -22,10 +22,13 @@ JOB_ID = "JOB_ID"
 _WORKSPACE = "/adapter-workspace-not-known-yet"
 
 
-def life_cycle(backend: Backend, job: Job, workspace: str) -> list[tuple[str, str]]:
+def life_cycle(
+    backend: Backend, job: Job, workspace: str, library: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
     """Return what the life of *job* would send to the target, in order: name of the action, and its text.
 
     *workspace* is shown as it is written in the backend file, before the target makes a path of ``~`` or ``$NAME``.
+    *library*: the texts of the library's files, to be shown too; ``None`` for none of them.
 
     Raises:
         UnsupportedResource: the backend cannot give what the task asks for.
@@ -34,7 +37,8 @@ def life_cycle(backend: Backend, job: Job, workspace: str) -> list[tuple[str, st
     is_path = workspace.startswith("/") and "$" not in workspace
     there = workspace if is_path else _WORKSPACE
     job = placed(job, there)
-    return [(action, text.replace(_WORKSPACE, workspace)) for action, text in _actions(backend, job, there)]
+    actions = [(action, text.replace(_WORKSPACE, workspace)) for action, text in _actions(backend, job, there)]
+    return actions + [(f"library {name}.sh", library[name]) for name in backend.library if library]
 
 
 def _actions(backend: Backend, job: Job, workspace: str) -> Iterator[tuple[str, str]]:

@@ -1,15 +1,20 @@
-"""The exit file: what a job's own wrapper wrote about its end. The wrapper is in ``templates/batch.yaml``."""
+"""The exit file: what a job's own wrapper (``templates/lib/wrapper.sh``) wrote about its end."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from adapter.core import bounds
 from adapter.core.job import Usage
 from adapter.core.state import Reason
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MOST_MESSAGE_LETTERS = 2000
+MOST_STEPS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +23,8 @@ class ExitReport:
 
     ``reason`` is ``None`` unless the wrapper itself ended the task (its walltime) or knows why it ended (its memory,
     its image); ``message`` is what it says to a person then.
+    ``step_codes``: the exit code of each step, in order, up to the last that ended by itself; ``None`` for one that did
+    not (only seen where lines are missing). Empty in files of earlier versions.
     ``started_at`` and ``ended_at`` are seconds since the epoch by the clock of the machine that ran it.
     """
 
@@ -29,6 +36,7 @@ class ExitReport:
     started_at: float | None = None
     ended_at: float | None = None
     usage: Usage = Usage()
+    step_codes: tuple[int | None, ...] = ()
 
 
 def parse_exit_file(text: str) -> ExitReport | None:
@@ -57,7 +65,18 @@ def parse_exit_file(text: str) -> ExitReport | None:
             system_s=_shell_time(entries.get("system")),
             peak_ram_bytes=bounds.whole(entries.get("peak_ram_bytes")),
         ),
+        step_codes=_step_codes(value for name, value in pairs if name == "step"),
     )
+
+
+def _step_codes(lines: Iterable[str]) -> tuple[int | None, ...]:
+    codes: dict[int, int] = {}
+    for line in lines:
+        number, _, text = line.partition(" ")
+        step, code = bounds.whole(number), bounds.exit_code(text)
+        if step is not None and 1 <= step <= MOST_STEPS and code is not None:
+            codes.setdefault(step, code)
+    return tuple(codes.get(step) for step in range(1, max(codes, default=0) + 1))
 
 
 def signal_in(exit_code: int) -> int | None:

@@ -63,7 +63,8 @@ class Job:
     ``after_succeeded`` and ``after_ended`` are the ids of the jobs that the scheduler itself makes it wait for.
     ``wait_reason`` says why it does not run yet, in the scheduler's words or ours; empty where nobody says.
     ``files_of`` are the names of the tasks before it whose files here are inputs of it. ``replaces`` is whether the
-    files that it brings may replace what was here before.
+    files that it brings may replace what was here before. ``step_codes`` are the exit codes of its steps, as far as
+    its wrapper told them; ``None`` for one that did not end by itself.
     """
 
     run: str
@@ -81,6 +82,7 @@ class Job:
     exit_code: int | None = None
     signal: int | None = None
     usage: Usage = field(default_factory=Usage)
+    step_codes: tuple[int | None, ...] = ()
     native_state: str | None = None
     array: Element | None = None
     after_succeeded: tuple[str, ...] = ()

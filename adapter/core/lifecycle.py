@@ -183,7 +183,7 @@ def _ended(job: Job, evidence: Evidence, now: float) -> Job:
     for source in (report, evidence.observation, result):
         if source is not None:
             usage = usage.or_else(source.usage)
-    job = job.but(ended_at=now, usage=usage)
+    job = job.but(ended_at=now, usage=usage, step_codes=report.step_codes if report else ())
     if word is None and report is None:
         return _vanished(job)
     if word is not None and _overrules(word):
@@ -238,6 +238,7 @@ def _by_report(job: Job, report: ExitReport, now: float) -> Job:
         exit_code=report.exit_code,
         signal=report.signal,
         usage=report.usage.or_else(job.usage),
+        step_codes=report.step_codes,
         ended_at=job.ended_at or now,
     )
     if report.reason is not None:

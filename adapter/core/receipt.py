@@ -1,8 +1,6 @@
-"""Submit through a receipt: the shell text that hands a job over at most once per try, and the reading of its answer.
+"""Submit through a receipt: the commands that hand a job over at most once per try, and the reading of their answers.
 
-On the target a try is the folder ``submit.N`` in the job's directory. Making it is atomic, so of any number of
-processes only one goes on to the scheduler. The answer is kept in it before it is sent back: asking again returns the
-receipt.
+What happens on the target is in ``templates/lib/receipt.sh``: asking again returns the receipt.
 """
 
 from __future__ import annotations
@@ -18,8 +16,9 @@ from adapter.core.batch import Command
 from adapter.core.exit_file import ExitReport, parse_exit_file
 from adapter.core.job_id import parts
 from adapter.core.specs import DROP, KEEP
+from adapter.core.template import words
 from adapter.core.variables import ID_NOT_LEARNT
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from adapter.core.render import RenderedJob
     from adapter.core.specs import SubmitSpec
 
-_ANSWERED, _CANNOT_WRITE, _BEGUN, _INTERRUPTED, _NEVER = 0, 73, 75, 76, 77  # what the steps below exit with
+_ANSWERED, CANNOT_WRITE, _BEGUN, _INTERRUPTED, _NEVER = 0, 73, 75, 76, 77  # what receipt.sh exits with
 
 
 class SubmitStatus(StrEnum):
@@ -59,83 +58,54 @@ def submit_step(
     end_mark: str,
     *,
     others: Sequence[Job] = (),
-    files: Mapping[str, str] | None = None,
+    library: Mapping[str, str] | None = None,
 ) -> Command:
     """Return the command that submits *job* once. *end_mark* stands alone on no line of the script.
 
-    *others* are those of an array that *job* leads: their folders are made too, and *files* are written, by path.
+    *others* are those of an array that *job* leads: their folders are made too. *library*: the files that the job needs
+    of the library, by name, and the path of the content of each.
     """
-    assert job.directory is not None
-    attempt = f"submit.{job.submit_try}"
-    directory = shlex.quote(job.directory)
-    text = f"""\
-# submit {directory} {attempt}
-(umask 077 && mkdir -p {directory}/work) && cd {directory} || exit {_CANNOT_WRITE}
-if why=$(mkdir {attempt} 2>&1); then
-    cat >{attempt}/by <<{end_mark} &&
-$(uname -n) $$
-{end_mark}
-    cat >script <<'{end_mark}' &&
-{rendered.script.rstrip()}
-{end_mark}
-{_further_files(others, files or {}, end_mark)}    cat >{attempt}/command <<'{end_mark}' &&
-{rendered.submit}
-{end_mark}
-    chmod 700 script || {{ rm -rf {attempt}; exit {_CANNOT_WRITE}; }}
-    ({_forgetting(rendered.environment)}. ./{attempt}/command) </dev/null >{attempt}/stdout 2>{attempt}/stderr
-    echo $? >{attempt}/exit_code.part && mv {attempt}/exit_code.part {attempt}/exit_code
-elif [ ! -d {attempt} ]; then
-    echo "$why" >&2
-    exit {_CANNOT_WRITE}
-fi
-{_show_receipt(attempt)}"""
-    return Command(text, "submit", rendered.submit, (job, *others))
+    directory, attempt = _place(job)
+    texts = {"script": rendered.script, **rendered.files, f"{attempt}/command": rendered.submit}
+    folders = [words(f"{each.directory}/work" for each in others[at : at + 200]) for at in range(0, len(others), 200)]
+    lines = [
+        f"# submit {directory} {attempt}",
+        f"if begin_submit {directory} {attempt}; then",
+        *(f"    make_folders {chunk}" for chunk in folders),
+        *(f"    take_library {name} {shlex.quote(path)}" for name, path in (library or {}).items()),
+        *(
+            f"    cat >{shlex.quote(path)} <<'{end_mark}' || give_back\n{text.rstrip()}\n{end_mark}"
+            for path, text in texts.items()
+        ),
+        f"    run_submit{_forgotten(rendered.environment)}",
+        "fi",
+        f"show_receipt . {attempt}",
+    ]
+    return Command("\n".join(lines), "submit", rendered.submit, (job, *others), ("receipt",))
 
 
-def _forgetting(environment: Mapping[str, str]) -> str:
-    """Return shell text that unsets the variables to drop; nothing if there are none.
+def _place(job: Job) -> tuple[str, str]:
+    """Return the folder of *job*'s submit, quoted, and the name of its try: an array's are its leader's."""
+    place = job.array or job
+    assert place.directory is not None
+    return shlex.quote(place.directory), f"submit.{place.submit_try}"
 
-    A line of a value that looks like such a variable is harmless: only names to drop are ever unset.
-    """
+
+def _forgotten(environment: Mapping[str, str]) -> str:
+    """Return options of sed(1) that print the names of the variables to drop; nothing if there are none."""
     if DROP not in environment.values():
         return ""
     names = {name: re.sub(r"\*$", "[A-Za-z0-9_]*", name) for name in environment}
     edits = [f"/^{names[name]}=/d" for name, word in environment.items() if word == KEEP]
     edits += [rf"s/^\({names[name]}\)=.*/\1/p" for name, word in environment.items() if word == DROP]
-    edit = " ".join(f"-e '{each}'" for each in edits)
-    return f"unset -v adapter_none $(env | LC_ALL=C sed -n {edit})\n    "
-
-
-def _further_files(others: Sequence[Job], files: Mapping[str, str], end_mark: str) -> str:
-    lines = [f"    (umask 077 && mkdir -p {shlex.quote(f'{each.directory}/work')}) &&\n" for each in others]
-    for path, text in files.items():
-        lines.append(f"    cat >{shlex.quote(path)} <<'{end_mark}' &&\n{text.rstrip()}\n{end_mark}\n")
-    return "".join(lines)
+    return "".join(f" -e '{each}'" for each in edits)
 
 
 def receipt_step(job: Job) -> Command:
     """Return the command that only asks for the receipt of *job*'s try; an array's is in its leader's folder."""
-    assert job.directory is not None
-    directory = shlex.quote(job.array.directory if job.array else job.directory)
-    attempt = f"submit.{job.array.submit_try if job.array else job.submit_try}"
-    text = f"""\
-# receipt {directory} {attempt}
-cd {directory} 2>/dev/null && [ -d {attempt} ] || exit {_NEVER}
-{_show_receipt(attempt)}"""
-    return Command(text, "receipt", jobs=(job,))
-
-
-def _show_receipt(attempt: str) -> str:
-    return f"""\
-if [ -f {attempt}/exit_code ]; then
-    cat {attempt}/stdout
-    cat {attempt}/stderr >&2
-    printf '\\nreceipt %s\\n' "$(cat {attempt}/exit_code)"
-    exit {_ANSWERED}
-fi
-read -r host process <{attempt}/by
-if [ "$host" = "$(uname -n)" ] && ! kill -0 "$process" 2>/dev/null; then exit {_INTERRUPTED}; fi
-exit {_BEGUN}"""
+    directory, attempt = _place(job)
+    text = f"# receipt {directory} {attempt}\nshow_receipt {directory} {attempt}"
+    return Command(text, "receipt", jobs=(job,), library=("receipt",))
 
 
 def read_receipt(completed: CompletedCommand) -> tuple[Receipt, CompletedCommand]:
@@ -162,21 +132,14 @@ def probe_step(jobs: Sequence[Job]) -> Command:
     """
     lines = ["# probe"]
     for number, job in enumerate(jobs):
-        directory = shlex.quote(job.directory or "")
+        about = f"{number} {shlex.quote(job.directory or '')}"
         if job.job_id is None or job.submit_try > 1:
-            lines.append(
-                f"if [ -h {directory}/job_id ]; then echo @{number}; readlink {directory}/job_id | {_marked('by ')}; fi"
-            )
-        show = f"{{ head -c {MOST_EXIT_FILE_BYTES} {directory}/exit; echo; }} | {_marked('=')}"
-        lines.append(f"if [ -f {directory}/exit ]; then echo @{number}; {show}; fi")
-    return Command("\n".join(lines), "probe", jobs=tuple(jobs))
+            lines.append(f"probe_id {about}")
+        lines.append(f"probe_exit {about} {MOST_EXIT_FILE_BYTES}")
+    return Command("\n".join(lines), "probe", jobs=tuple(jobs), library=("probe",))
 
 
 MOST_EXIT_FILE_BYTES = 16384
-
-
-def _marked(mark: str) -> str:
-    return f"LC_ALL=C sed 's/^/{mark}/'"  # in the C locale every byte is a letter
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,13 @@ class RenderedJob:
     """What goes to the target for one job: its script, and the command that hands it over.
 
     ``environment`` says which variables of the target's the command does not see; see :class:`SubmitSpec`.
+    ``files`` are texts that have to be there besides, by path.
     """
 
     script: str
     submit: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def placed(job: Job, workspace: str) -> Job:
@@ -175,6 +177,7 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
         "native": [option for name in reversed(backend.lineage) for option in task.native.get(name, ())],
         "workspace": workspace,
         "job_directory": directory,
+        "library": job.array.directory if job.array else directory,
         "work_directory": work,
         "script": f"{directory}/script",
         "stdin": f"{work}/{task.stdin}" if task.stdin else None,
@@ -189,12 +192,13 @@ def job_values(backend: Backend, job: Job, workspace: str) -> dict[str, Any]:
     return {**values, "steps": steps, "images": images, "image": images[0] if images else None}
 
 
-# A subshell forgets the traps of its shell: without its own it would end before what runs in it has ended.
-_STAYS = "trap 'exit 143' TERM INT HUP; trap : USR1 USR2 XCPU; "
+# A subshell forgets the traps of its shell: without its own it would end before what runs in it has ended. In a job's
+# script ``stay`` of the wrapper sets them; a text that stands alone, in a container of a service, has no wrapper.
+_STAY, _STAY_ALONE = "stay; ", "trap 'exit 143' TERM INT HUP; trap : USR1 USR2 XCPU; "
 
 
 def _step_values(backend: Backend, task: Task, step: Step, number: int, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a template may use of *step*; ``text`` is a shell line that returns the step's failure."""
+    """Return what a template may use of *step*: ``command`` is for a script with our wrapper, ``text`` stands alone."""
     images = named(backend, image_of(backend, task, step), task.name)
     mine = {
         "argv": list(step.words),
@@ -208,18 +212,19 @@ def _step_values(backend: Backend, task: Task, step: Step, number: int, values: 
         "ignore_error": step.ignore_error,
     }
     if backend.launch and images:
-        line = _launched(backend.launch, step, mine, {**values, "step_number": number})
+        body = _launched(backend.launch, step, mine, {**values, "step_number": number})
+        in_subshell = True
     else:
-        line = "".join(f"{key}={quote(value)} " for key, value in step.env.items()) + words(step.words)
-        if step.workdir:
-            line = f"({_STAYS}cd {quote(_folder(step.workdir))} && {line}{_redirects(step)})"
-        else:
-            line += _redirects(step)
-    return {**mine, "text": Raw(f"{line} || {':' if step.ignore_error else 'return'}")}
+        in_subshell = bool(step.workdir)
+        moved = f"cd {quote(_folder(step.workdir))} && " if step.workdir else ""
+        variables = "".join(f"{key}={quote(value)} " for key, value in step.env.items())
+        body = f"{moved}{variables}{words(step.words)}{_redirects(step)}"
+    command, alone = ((f"({stay}{body})" if in_subshell else body) for stay in (_STAY, _STAY_ALONE))
+    return {**mine, "command": Raw(command), "text": Raw(f"{alone} || {':' if step.ignore_error else 'return'}")}
 
 
 def _launched(launch: LaunchSpec, step: Step, mine: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    """Return the shell text that starts *step* in its container, in a subshell that has the step's own variables."""
+    """Return the shell text that starts *step* in its container, for a subshell that has the step's own variables."""
     work = values["work_directory"]
     command = render_command(
         launch,
@@ -235,7 +240,7 @@ def _launched(launch: LaunchSpec, step: Step, mine: Mapping[str, Any], values: M
     )
     exports = "".join(f"export {key}={quote(value)}; " for key, value in step.env.items())
     moved = f"cd {quote(_folder(step.workdir))} && " if step.workdir and not step.workdir.startswith("/") else ""
-    return f"({_STAYS}{exports}{moved}{command}{_redirects(step)})"
+    return f"{exports}{moved}{command}{_redirects(step)}"
 
 
 def _folder(path: str) -> str:

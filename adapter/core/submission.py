@@ -10,7 +10,7 @@ from adapter.errors import AmbiguousJobId, OutputError
 
 if TYPE_CHECKING:
     from adapter.core.backend import Backend
-    from adapter.errors import CompletedCommand
+    from adapter.results import CompletedCommand
 
 _DECIDING = frozenset({"limit", "auth", "permanent"})
 

@@ -191,7 +191,9 @@ def _raw_samples(text: str, samples: Mapping[str, Any]) -> dict[str, Any]:
         for name in (node.node, *node.node.find_all(nodes.Name))
         if isinstance(name, nodes.Name)
     }
-    return {name: Raw(samples[name]) for name in names if isinstance(samples.get(name), str)}
+    raw: dict[str, Any] = {name: Raw(samples[name]) for name in names if isinstance(samples.get(name), str)}
+    lists = {name: [Raw(text) for text in samples[name]] for name in names if isinstance(samples.get(name), list)}
+    return raw | lists
 
 
 def _defeat(text: str, name: str, samples: Mapping[str, Any]) -> tuple[int, int]:

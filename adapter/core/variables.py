@@ -35,10 +35,12 @@ TASK_VARIABLES = {
     "shell": "the words of the program that reads the job's script, a list; the first is a path",
     "pass_env": "names and patterns of the job's own variables that a step in an image gets too, a list",
     "native": "the scheduler's own options from the task, a list",
-    "steps": "the steps; each has text (a shell line), argv, env (the task's and its own), workdir, stdin, stdout, "
-    "stderr (each none if not asked for), image, images, ignore_error",
+    "steps": "the steps; each has command (shell text for a script with our wrapper), text (shell text that stands "
+    "alone, and returns its failure), argv, env (the task's and its own), workdir, stdin, stdout, stderr (each none if "
+    "not asked for), image, images, ignore_error",
     "workspace": "the folder on the target that holds everything of ours",
     "job_directory": "this job's folder on the target",
+    "library": "the folder in which the job has the files of the library that it needs, such as wrapper.sh",
     "work_directory": "the folder in which the steps run",
     "script": "path of the job's script on the target",
     "stdin": "path that the task reads, none for no input",
@@ -97,7 +99,8 @@ def sample_values(backend_values: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     maps = {"env": {"KEY": "text"}, "tags": {"key": "text"}}
     step = {
-        "text": Raw("true || return"), "argv": ["text"], "env": {"KEY": "text"}, "workdir": "text", "stdin": "text",
+        "command": Raw("true"), "text": Raw("true || return"), "argv": ["text"], "env": {"KEY": "text"},
+        "workdir": "text", "stdin": "text",
         "stdout": "text", "stderr": "text", "image": "text", "images": ["text"], "ignore_error": False,
     }  # fmt: skip
     return {

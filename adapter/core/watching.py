@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from adapter.core import bounds
+from adapter.core.batch import Command
 
 if TYPE_CHECKING:
     from adapter.core.specs import WatchSpec
@@ -32,33 +33,16 @@ WATCH_PRELUDE = "trap : TERM\n"
 """What stands before the batch of a watch: the end of a watch is a TERM to its whole process group."""
 
 
-def watch_script(command: str, nonce: str, *, most_s: float) -> str:
-    """Return ``sh`` text that prints the first lines of *command*, which goes on, and ends it with all it started.
+def watch_step(command: str, nonce: str, *, most_s: float) -> Command:
+    """Return the command that prints the first lines of *command*, if it tells something within *most_s* seconds.
 
-    It has to run in a session of its own. Nothing is printed if nothing is told within *most_s* seconds; that also
-    bounds what is left behind by an ``adapter`` that was killed.
+    It has to run in a session of its own: at the end of a watch all that it started is ended.
     """
-    return f"""\
-trap : TERM
-{{
-{{
-    {{ ( eval {quote(command)} ) </dev/null 2>&1; printf '\\n%s ended %s\\n' {nonce} "$?"; }} &
-    sleep {most_s:g} </dev/null
-    echo
-}} | {{
-    IFS= read -r line
-    printf '%s\\n' "$line"
-    cat <&3 &
-    sleep {GATHER_S:g}
-    kill -s TERM 0
-}} 3<&0
-exit 0
-}} 2>/dev/null
-"""
+    return Command(f"watch {quote(command)} {nonce} {most_s:g} {GATHER_S:g}", "watch", library=("watch",))
 
 
 def read_watch(spec: WatchSpec, nonce: str, stdout: str) -> WatchResult:
-    """Return what the script of :func:`watch_script` printed."""
+    """Return what the command of :func:`watch_step` printed."""
     match = re.search(rf"^{nonce} ended ([0-9]{{1,3}})$", stdout, re.MULTILINE)
     text = stdout[: match.start()] if match else stdout
     words = f"exit code {match[1]}: {text.strip() or 'nothing'}" if match else None

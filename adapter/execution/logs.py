@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from adapter.core.job import Job
-    from adapter.errors import CompletedCommand
     from adapter.execution.scheduler_client import SchedulerClient
+    from adapter.results import CompletedCommand
 
 
 class Logs:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adapter.core.job import Job
-    from adapter.errors import CompletedCommand
     from adapter.execution.job_table import JobTable
     from adapter.execution.scheduler_client import Look, Poll
+    from adapter.results import CompletedCommand
 
 NEVER_S = 3600.0
 _SLOWER = 1.5  # how much longer each wait gets while nothing changes

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from adapter.config.library import library
 from adapter.core import bounds
 from adapter.core.batch import Command
+from adapter.core.library import commands_text
 from adapter.core.template import quote, target_path
 from adapter.core.units import format_bytes
 from adapter.errors import OutcomeUnknown, TransportError
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
     from adapter.core.batch import BatchResult
-    from adapter.errors import CompletedCommand, OutcomeUnknown
+    from adapter.errors import OutcomeUnknown
     from adapter.execution.clock import Clock
+    from adapter.results import CompletedCommand
     from adapter.transports.base import Transport
 
 TRIPS = 5
@@ -169,15 +172,16 @@ class Preflight:
         except TransportError:
             return  # the target is gone; what it is lacking is told by the row
 
-    async def _ask(self, commands: Sequence[str], shell: str = SHELL) -> Trip:
+    async def _ask(self, commands: Sequence[str | Command], shell: str = SHELL) -> Trip:
         """Run *commands* in one ``run`` of *shell*.
 
         Raises:
             TransportError: they were not run, or their answers were lost.
         """
-        batch = [Command(text) for text in commands]
+        batch = [Command(each) if isinstance(each, str) else each for each in commands]
+        prelude = commands_text(self._backend, batch, library())
         began_at = self._clock.now()
-        result = await self._transport.run_batch(batch, timeout_s=_TIMEOUT_S, shell=shell)
+        result = await self._transport.run_batch(batch, timeout_s=_TIMEOUT_S, prelude=prelude, shell=shell)
         ended_at = self._clock.now()
         if result.lost:
             raise OutcomeUnknown(result.lost)
@@ -191,35 +195,18 @@ _TRANSFER_FIX = "let the shell's start-up files print nothing where it is not in
 # -- what is asked
 
 
-def workspace_step(backend: Backend, mark: str) -> str:
-    """Return shell text that makes the workspace, as a first job would, and prints what is to be known of it."""
-    probe = f".check-{mark}"
-    lines = [
-        f"workspace={target_path(backend.workspace)}",
-        '(umask 077 && mkdir -p "$workspace") && cd -P "$workspace" || exit 73',
-        'echo "workspace $(pwd -P)"',
-        f"(umask 077 && echo {mark} >{probe}) && [ -s {probe} ] && echo writable yes",
-        f"rm -f {probe}",
-        'echo "space $(df -Pk . | tail -n 1)"',
-    ]
-    if backend.programs:
-        lines.append("mkdir -p .programs")
-    lines += [f"ln -sfn {target_path(path)} .programs/{quote(name)}" for name, path in backend.programs.items()]
-    return "\n".join([*lines, ":"])
+def workspace_step(backend: Backend, mark: str) -> Command:
+    """Return the command that makes the workspace, as a first job would, and tells what is to be known of it."""
+    programs = " ".join(f"{quote(name)} {target_path(path)}" for name, path in backend.programs.items())
+    text = f"enter_workspace {target_path(backend.workspace)}\ntell_workspace .check-{mark}\nuse_programs {programs}"
+    return Command(text, library=("workspace",))
 
 
-def programs_step(backend: Backend) -> str:
-    """Return shell text that prints each program that is needed, and where it is: nothing where it is missing."""
-    lines = [
-        f'[ -x {target_path(path)} ] && found={target_path(path)} || found=\necho {quote(name)} "$found"'
-        for name, path in backend.programs.items()
-    ]
-    lines += [_looked_up(name) for name in backend.needs if name not in backend.programs]
-    return "\n".join([*lines, ":"])
-
-
-def _looked_up(name: str) -> str:
-    return f'echo {quote(name)} "$(command -v {quote(name)})"'
+def programs_step(backend: Backend) -> Command:
+    """Return the command that prints each program that is needed, and where it is: nothing where it is missing."""
+    places = " ".join(f"{quote(name)} {target_path(path)}" for name, path in backend.programs.items())
+    needs = " ".join(quote(name) for name in backend.needs if name not in backend.programs)
+    return Command(f"tell_places {places}\ntell_programs {needs}", library=("workspace",))
 
 
 def _launcher_step(backend: Backend) -> str:
@@ -230,15 +217,7 @@ def _launcher_step(backend: Backend) -> str:
 
 
 # Sending and bringing files needs these: adapter.transports.ssh_files.
-_TOOLS = "\n".join(
-    [
-        *(_looked_up(name) for name in ("tar", "sha256sum", "shasum", "mkdir", "find")),
-        "scratch=${TMPDIR:-/tmp}/adapter-check.$$",
-        '(umask 077 && mkdir "$scratch" && mkdir -p "$scratch/a/b" && mkdir -p "$scratch/a/b") && echo mkdir-p yes',
-        'rmdir "$scratch/a/b" "$scratch/a" "$scratch"',
-        ":",
-    ]
-)
+_TOOLS = Command("tell_programs tar sha256sum shasum mkdir find\ntell_mkdir", library=("workspace",))
 
 
 # -- what it means

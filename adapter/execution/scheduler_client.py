@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from adapter.config.library import library
 from adapter.core import bounds
 from adapter.core.answers import (
     Answer,
@@ -26,17 +27,26 @@ from adapter.core.bounds import likeness
 from adapter.core.grammars import json_text
 from adapter.core.job import Job
 from adapter.core.job_id import id_values, parts
+from adapter.core.library import commands_text, digest, files_for, stage_text, store_of
 from adapter.core.lifecycle import Evidence
-from adapter.core.receipt import Probe, probe_step, read_probe, read_receipt, receipt_step, submit_step, which_id
+from adapter.core.receipt import (
+    CANNOT_WRITE,
+    Probe,
+    probe_step,
+    read_probe,
+    read_receipt,
+    receipt_step,
+    submit_step,
+    which_id,
+)
 from adapter.core.redact import redactor
-from adapter.core.render import function_text, placed, render_command, render_job
+from adapter.core.render import placed, render_command, render_job
 from adapter.core.submission import read_submission
 from adapter.core.task import Step, Task
 from adapter.core.template import quote, target_path
-from adapter.core.watching import WATCH_PRELUDE, read_watch, watch_script
+from adapter.core.watching import WATCH_PRELUDE, read_watch, watch_step
 from adapter.errors import (
     CommandError,
-    CompletedCommand,
     ConfigError,
     ConnectError,
     MonitorError,
@@ -44,9 +54,10 @@ from adapter.errors import (
     TransportError,
     UnsupportedResource,
 )
+from adapter.results import CompletedCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from adapter.core.backend import Backend
     from adapter.core.specs import CommandSpec, LogSpec, QuerySpec, SubmitSpec
@@ -97,6 +108,7 @@ class SchedulerClient:
         self.workspace = ""
         self.capacity: dict[str, float] = {}
         self._path = ""
+        self._staged: set[str] = set()
         self._result_is_off = False
         self._noise: set[str] = set()  # likenesses of lines that were seen beside good answers
         self._noise_about: set[tuple[str, str]] = set()  # the same with the id of a job that was shown beside them
@@ -108,7 +120,7 @@ class SchedulerClient:
             TransportError: the target cannot be asked, or the workspace cannot be made.
             ConfigError: the scheduler cannot be told the path of the workspace.
         """
-        commands = [Command(_prepare_step(self.backend), "prepare")]
+        commands = [_prepare_step(self.backend, map(digest, self._of_jobs().values()))]
         if self.backend.version_command:
             commands.append(Command(self.backend.version_command.render(self.backend.values), "version"))
         answers = await self._run(commands, timeout_s=60)
@@ -126,6 +138,7 @@ class SchedulerClient:
                 "load it, or give its path under `programs` in the backend file",
                 completed=made,
             )
+        self._staged = {line.removeprefix("library ") for line in lines if line.startswith("library ")}
         self.workspace, machine = _prepared(self.backend, lines)
         capacity = self.backend.limits.capacity
         self.capacity = {name: machine[name] if value is None else value for name, value in capacity.items()}
@@ -165,7 +178,12 @@ class SchedulerClient:
         steps = [self._submit_step(group, end) for group in groups]
         begin_within_s = SUBMITS_BEGIN_WITHIN_S * max(1, len(groups) / 100)
         timeout_s = begin_within_s + self.backend.submit.timeout_s
-        answers = await self._run(steps, timeout_s=timeout_s, begin_within_s=begin_within_s)
+        needed = {digest(text): text for text in self._of_jobs().values()}
+        missing = [text for content, text in needed.items() if content not in self._staged]
+        prelude = stage_text(self.workspace, missing, secrets.token_hex(6)) if missing else ""
+        answers = await self._run(steps, timeout_s=timeout_s, begin_within_s=begin_within_s, prelude=prelude)
+        written = [answer.completed.exit_code != CANNOT_WRITE for answer in answers if answer.completed]
+        self._staged = set(needed) if any(written) and all(written) else set()  # perhaps it was cleaned meanwhile
         for answer in answers:
             receipt, own = read_receipt(answer.completed) if answer.completed else (None, None)
             if receipt and own and receipt.exit_code == 0 and read_submission(self.backend, own).accepted:
@@ -175,9 +193,16 @@ class SchedulerClient:
     def _submit_step(self, group: Sequence[Job], end: str) -> Command:
         first = group[0]
         if first.array is None:
-            return submit_step(first, render_job(self.backend, first, self.workspace), end)
-        rendered, files = render_array(self.backend, group, self.workspace)
-        return submit_step(first, rendered, end, others=group[1:], files=files)
+            rendered = render_job(self.backend, first, self.workspace)
+        else:
+            rendered = render_array(self.backend, group, self.workspace)
+        store = store_of(self.workspace)
+        library = {f"{name}.sh": f"{store}/{digest(text)}" for name, text in self._of_jobs().items()}
+        return submit_step(first, rendered, end, others=group[1:], library=library)
+
+    def _of_jobs(self) -> dict[str, str]:
+        """Return the files of the library that a job of this backend needs, by name."""
+        return {name: library()[name] for name in files_for(self.backend, "job")}
 
     async def receipts(self, jobs: Sequence[Job]) -> list[BatchAnswer]:
         """Return what is kept of the last try of each of *jobs*; submits nothing."""
@@ -363,9 +388,8 @@ class SchedulerClient:
         """
         assert self.backend.watch is not None
         nonce = f"adapter-{secrets.token_hex(8)}"
-        script = watch_script(self.backend.watch_command(self.workspace), nonce, most_s=WATCH_S)
-        prelude = self._prelude() + WATCH_PRELUDE
-        result = await self._batch([Command(script, "watch")], timeout_s=WATCH_S + 30, prelude=prelude)
+        step = watch_step(self.backend.watch_command(self.workspace), nonce, most_s=WATCH_S)
+        result = await self._batch([step], timeout_s=WATCH_S + 30, prelude=WATCH_PRELUDE)
         completed = result.answers[0].completed
         if completed is None:
             raise ConnectError(f"the watch was cut off: {result.lost or 'its answer is not whole'}")
@@ -431,19 +455,22 @@ class SchedulerClient:
         about = {**values, "job_directory": first.directory, "run": first.run, **more}
         return Command(render_command(spec, about), action, jobs=tuple(jobs))
 
-    def _prelude(self) -> str:
-        """What stands before every batch: where the programs are, the secrets, the backend's functions."""
+    def _prelude(self, commands: Sequence[Command]) -> str:
+        """What stands before a batch: where the programs are, the secrets, the functions that its commands call."""
         lines = [self._path] if self._path else []
         lines += [f"secret_{name}={quote(text)}" for name, text in self._secrets.items()]
-        lines += [
-            function_text(name, body.render(self.backend.values)) for name, body in self.backend.functions.items()
-        ]
-        return "".join(f"{line}\n" for line in lines)
+        return "".join(f"{line}\n" for line in lines) + commands_text(self.backend, commands, library())
 
     async def _run(
-        self, commands: Sequence[Command], *, timeout_s: float, begin_within_s: float | None = None
+        self,
+        commands: Sequence[Command],
+        *,
+        timeout_s: float,
+        begin_within_s: float | None = None,
+        prelude: str = "",
     ) -> list[BatchAnswer]:
-        return (await self._batch(commands, timeout_s=timeout_s, begin_within_s=begin_within_s)).answers
+        batch = self._batch(commands, timeout_s=timeout_s, begin_within_s=begin_within_s, prelude=prelude)
+        return (await batch).answers
 
     async def _batch(
         self,
@@ -451,9 +478,9 @@ class SchedulerClient:
         *,
         timeout_s: float,
         begin_within_s: float | None = None,
-        prelude: str | None = None,
+        prelude: str = "",
     ) -> BatchResult:
-        prelude = self._prelude() if prelude is None else prelude
+        prelude = self._prelude(commands) + prelude
         try:
             result = await self.transport.run_batch(
                 commands, timeout_s=timeout_s, begin_within_s=begin_within_s, prelude=prelude
@@ -463,25 +490,17 @@ class SchedulerClient:
         return result.edited(self._redact) if self._secrets else result
 
 
-def _prepare_step(backend: Backend) -> str:
+def _prepare_step(backend: Backend, contents: Iterable[str]) -> Command:
+    programs = " ".join(f"{quote(name)} {target_path(path)}" for name, path in backend.programs.items())
+    needed = " ".join([*map(target_path, backend.programs.values()), *map(quote, backend.needs)])
     lines = [
-        "# prepare",
-        f"workspace={target_path(backend.workspace)}",
-        '(umask 077 && mkdir -p "$workspace") && cd "$workspace" && [ -w . ] || exit 73',
-        "pwd -P",
+        f"# prepare\nenter_workspace {target_path(backend.workspace)}",
+        "[ -w . ] || exit 73\npwd -P",
+        f"tell_library {' '.join(contents)}",
+        *(["tell_machine"] if None in backend.limits.capacity.values() else []),
+        f"use_programs {programs}\ntell_missing {needed}",
     ]
-    if None in backend.limits.capacity.values():
-        lines += [
-            'echo "cpu $(getconf _NPROCESSORS_ONLN)"',
-            """awk '/^MemTotal/ { printf "ram %.0f\\n", $2 * 1024 }' /proc/meminfo""",
-        ]
-    if backend.programs:
-        lines.append("mkdir -p .programs")
-    lines += [f"ln -sfn {target_path(path)} .programs/{quote(name)}" for name, path in backend.programs.items()]
-    lines.append("PATH=$PWD/.programs:$PATH")
-    lines += [f"[ -x {target_path(path)} ] || echo missing {target_path(path)}" for path in backend.programs.values()]
-    lines += [f"command -v {quote(name)} >/dev/null || echo missing {quote(name)}" for name in backend.needs]
-    return "\n".join(lines)
+    return Command("\n".join(lines), "prepare", library=("workspace",))
 
 
 def _prepared(backend: Backend, lines: Sequence[str]) -> tuple[str, dict[str, float]]:

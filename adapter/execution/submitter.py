@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from adapter.core.batch import BatchAnswer
     from adapter.core.job import Job
     from adapter.core.submission import SubmissionResult
-    from adapter.errors import CompletedCommand
     from adapter.execution.job_table import JobTable
     from adapter.execution.uncertain import Uncertain
+    from adapter.results import CompletedCommand
     from adapter.store.base import Usage
 
 NEVER_S = 3600.0

@@ -12,7 +12,7 @@ from adapter.core.task import Task, task_document, task_from
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TUPLES = ("after_succeeded", "after_ended", "files_of")
+_TUPLES = ("after_succeeded", "after_ended", "files_of", "step_codes")
 
 
 def job_record(job: Job, *, with_task: bool = True) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from adapter.config.load import with_words
 from adapter.config.schemas import schema
 from adapter.config.search import ENDINGS, shipped
 from adapter.core.schema import Finding, form_findings, without, without_echoes
-from adapter.errors import CompletedCommand, ConfigError, Problem, SchemaError
+from adapter.errors import ConfigError, SchemaError
+from adapter.results import CompletedCommand, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

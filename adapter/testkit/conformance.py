@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from adapter.config.library import library
 from adapter.config.secrets import read_secrets
 from adapter.core.backend import backend_from, merge
 from adapter.core.job import Job
@@ -274,9 +275,10 @@ async def clean(executor: Executor, *, sent: Sequence[bytes] = (), patience_s: f
             await asyncio.sleep(2)  # a scheduler that still writes into a job's folder
         else:
             left += remaining
-    if sent and not left:
+    if not left:
+        contents = [*sent, *(text.encode() for text in library().values())]
         with suppress(AdapterError):
-            await executor.client.ask([_forget(executor.client.workspace, sent)], 60)
+            await executor.client.ask([_forget(executor.client.workspace, contents)], 60)
     return left
 
 

@@ -81,7 +81,7 @@ def _written(backend: Backend, job: Job) -> str:
 def _array(backend: Backend) -> Iterator[tuple[str, str]]:
     assert backend.array is not None
     jobs = as_array([_job(backend, index) for index in (1, 2, 3)], backend.array)
-    rendered, _ = render_array(backend, jobs, _WORKSPACE)
+    rendered = render_array(backend, jobs, _WORKSPACE)
     yield "an array of three: submit", rendered.submit
     if is_shell(backend):
         yield "an array of three: script", rendered.script

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from adapter.core.exit_file import ExitReport
     from adapter.core.job import Job
     from adapter.core.specs import QuerySpec
-    from adapter.errors import CompletedCommand
     from adapter.execution.executor import Executor
+    from adapter.results import CompletedCommand
     from adapter.transports.base import Transport
 
 MOST_OF_AN_ACTION = 12

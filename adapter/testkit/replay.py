@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from adapter.core.backend import Backend
     from adapter.core.batch import Command
     from adapter.core.specs import CommandSpec
-    from adapter.errors import CompletedCommand
+    from adapter.results import CompletedCommand
     from adapter.testkit.capture import Capture
 
 WORKSPACE = "/adapter-workspace"

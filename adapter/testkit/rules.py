@@ -11,7 +11,7 @@ from adapter.testkit.subject import Outcome, failed, outcome_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from adapter.errors import Problem
+    from adapter.results import Problem
     from adapter.testkit.subject import Subject
 
     Rule = Callable[[Subject], Outcome]

@@ -16,7 +16,8 @@ from adapter.core.lifecycle import Patience, advance
 from adapter.core.pattern import can_take_for_ever
 from adapter.core.specs import GONE, parse_state_word
 from adapter.core.state import State
-from adapter.errors import CompletedCommand, OutputError
+from adapter.errors import OutputError
+from adapter.results import CompletedCommand
 from adapter.testkit.replay import asked_jobs, look, poll, replay
 from adapter.testkit.rules_render import exit_file
 from adapter.testkit.subject import OK, failed, not_applicable, outcome_of

@@ -8,8 +8,10 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adapter.config.library import library
 from adapter.core.grammars import JsonRows
 from adapter.core.job_id import parts
+from adapter.core.library import files_for
 from adapter.core.render import function_text, job_values, render_job
 from adapter.core.requirements import is_possible
 from adapter.core.specs import LogSpec
@@ -625,4 +627,6 @@ def exit_file(backend: Backend) -> bool:
     """Whether the job's own wrapper leaves an exit file, which tells how it ended."""
     if not is_shell(backend):
         return False
-    return "exit_code" in render_job(backend, job_of(plain_task(backend)), WORKSPACE).script
+    script = render_job(backend, job_of(plain_task(backend)), WORKSPACE).script
+    read = [library()[name] for name in files_for(backend, "job") if f"/{name}.sh" in script]
+    return any("exit_code" in text for text in (script, *read))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from adapter.core.backend import Backend
     from adapter.core.task import Task
-    from adapter.errors import Problem
+    from adapter.results import Problem
     from adapter.testkit.capture import Capture, Folder
 
     Render = Callable[[Backend, Sequence[Task]], str]

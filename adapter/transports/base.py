@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapter.core.batch import BatchResult, Command, read_batch, write_batch
-from adapter.errors import CompletedCommand, ConnectError, OutcomeUnknown
+from adapter.errors import ConnectError, OutcomeUnknown
+from adapter.results import CompletedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from adapter.errors import CompletedCommand, ConnectError, OutcomeUnknown, TransportError
+from adapter.errors import ConnectError, OutcomeUnknown, TransportError
+from adapter.results import CompletedCommand
 from adapter.transports.channels import Channels
 from adapter.transports.ssh_files import Link, put_files
 from adapter.transports.ssh_get import get_files

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import sh
 
 from adapter.environment import user_environment
-from adapter.errors import CompletedCommand, ConnectError, OutcomeUnknown
+from adapter.errors import ConnectError, OutcomeUnknown
+from adapter.results import CompletedCommand
 from adapter.transports.base import Transport
 from adapter.transports.files import get_here, put_here, refuse_special
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from adapter.core.batch import BatchAnswer, BatchResult, Command
 from adapter.core.receipt import probe_answer, receipt_answer
-from adapter.errors import CompletedCommand, OutcomeUnknown
+from adapter.errors import OutcomeUnknown
+from adapter.results import CompletedCommand
 from adapter.transports.base import Transport
 
 if TYPE_CHECKING:

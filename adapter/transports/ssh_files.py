@@ -26,7 +26,7 @@ from adapter.transports.files import refuse_special
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from adapter.errors import CompletedCommand
+    from adapter.results import CompletedCommand
     from adapter.transports.base import Upload
 
 SMALL = 1 << 20  # bytes; below, a file travels in the common archive

@@ -13,8 +13,8 @@ import yaml
 from adapter.config.load import load_backend
 from adapter.core.answers import classify
 from adapter.core.state import State
-from adapter.errors import CompletedCommand
 from adapter.execution.scheduler_client import SchedulerClient
+from adapter.results import CompletedCommand
 from adapter.testkit.replay import asked_jobs, player, poll, results, verdict
 
 if TYPE_CHECKING:

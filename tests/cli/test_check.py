@@ -14,7 +14,7 @@ import pytest
 from adapter.config.load import load_backend
 from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.batch import BatchAnswer, BatchResult
-from adapter.errors import AuthenticationError, CompletedCommand, OutcomeUnknown
+from adapter.errors import AuthenticationError, OutcomeUnknown
 from adapter.execution.preflight import (
     Health,
     Preflight,
@@ -25,6 +25,7 @@ from adapter.execution.preflight import (
     space_row,
     tool_rows,
 )
+from adapter.results import CompletedCommand
 from adapter.transports.local import LocalTransport
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from adapter.config.library import library
 from adapter.core.clean import folders_step, read_found, read_store, select, workspace_of
 from adapter.core.job import Job
+from adapter.core.library import digest
 from adapter.core.state import State
 from adapter.core.task import Step, Task
 
@@ -278,6 +281,11 @@ def test_a_task_s_hostile_name_does_no_harm(adapter: Shell, precious: Path) -> N
     assert_untouched(precious)
 
 
+def removal(place: Path, job: Job) -> str:
+    """What the target's shell is given to remove the folder of *job*."""
+    return library()["clean"] + folders_step(str(place), str(place), [job], remove=True).text
+
+
 def test_a_folder_exchanged_for_a_link_between_look_and_removal_goes_as_a_link(tmp_path: Path, precious: Path) -> None:
     """The moment is made by a du that exchanges it: after the look, before the removal."""
     place = tmp_path.resolve() / "w"
@@ -287,7 +295,7 @@ def test_a_folder_exchanged_for_a_link_between_look_and_removal_goes_as_a_link(t
     tools.mkdir()
     (tools / "du").write_text(f'#!/bin/sh\nmv {folder} {tmp_path}/aside && ln -s {precious} {folder}\necho "4\t$2"\n')
     (tools / "du").chmod(0o755)
-    step = folders_step(str(place), str(place), [job(directory=str(folder))], remove=True)
+    step = removal(place, job(directory=str(folder)))
     done = subprocess.run(
         ["sh", "-c", step], capture_output=True, text=True, check=True, env={"PATH": f"{tools}:{os.environ['PATH']}"}
     )
@@ -301,9 +309,9 @@ def test_a_run_folder_exchanged_for_a_link_after_the_look_is_not_entered(tmp_pat
     place = tmp_path.resolve() / "w"
     (place / RUN / "0001-t").mkdir(parents=True)
     (precious / "0001-t").mkdir()
-    step = folders_step(str(place), str(place), [job(directory=f"{place}/{RUN}/0001-t")], remove=True)
+    step = removal(place, job(directory=f"{place}/{RUN}/0001-t"))
     exchange = f"mv {place}/{RUN} {tmp_path}/aside; ln -s {precious} {place}/{RUN}"
-    raced = step.replace(f"into ./{RUN} ", f"{exchange}; into ./{RUN} ")
+    raced = step.replace('into "./$run" ', f'{exchange}; into "./$run" ')
     assert raced != step
     done = subprocess.run(["sh", "-c", raced], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (71, "")
@@ -334,7 +342,7 @@ def test_what_cannot_be_removed_is_said_and_stays_in_the_store(tmp_path: Path) -
     tools.mkdir()
     (tools / "rm").write_text("#!/bin/sh\necho \"rm: cannot remove 'x': Permission denied\" >&2\nexit 1\n")
     (tools / "rm").chmod(0o755)
-    step = folders_step(str(place), str(place), [job(directory=str(folder))], remove=True)
+    step = removal(place, job(directory=str(folder)))
     done = subprocess.run(
         ["sh", "-c", step], capture_output=True, text=True, check=True, env={"PATH": f"{tools}:{os.environ['PATH']}"}
     )
@@ -360,7 +368,7 @@ def test_the_store_loses_what_nothing_links_to_and_what_was_left_behind(adapter:
     _, still = finished(adapter, "false")
     files = workspace(adapter) / ".files"
     store = files / "store"
-    store.mkdir(parents=True)
+    [wrapper] = (path.name for path in store.iterdir())  # both jobs link to it
     names = {"linked-by-the-run": "a" * 64, "linked-by-another": "b" * 64 + ".x", "just-sent": "c" * 64}
     for name in names.values():
         (store / name).write_text("content")
@@ -380,21 +388,31 @@ def test_the_store_loses_what_nothing_links_to_and_what_was_left_behind(adapter:
 
     listed = cleaned(adapter, run, "--store")
     assert {each["name"] for each in listed["store"]} == {old.name, out.name}
-    assert len(list(store.iterdir())) == 7
+    assert len(list(store.iterdir())) == 8
     told = cleaned(adapter, run, "--store", "--yes")
     gone = {names["linked-by-the-run"], old.name, out.name}
     assert {each["name"] for each in told["store"] if each["result"] == "removed"} == gone
-    left = {names["linked-by-another"], names["just-sent"], young.name, "README", "f" * 64}
+    left = {wrapper, names["linked-by-another"], names["just-sent"], young.name, "README", "f" * 64}
     assert {path.name for path in store.iterdir()} == left
     assert {path.name for path in files.iterdir()} == {"store", new_out.name, "out-aaaaaaaaaaaa"}
     assert_untouched(precious)
+
+
+def test_the_library_stays_as_long_as_the_folder_of_a_job_links_to_it(adapter: Shell) -> None:
+    run, folder = finished(adapter, "true")
+    store = workspace(adapter) / ".files" / "store"
+    assert [path.name for path in store.iterdir()] == [digest(library()["wrapper"])]
+    assert (folder / "wrapper.sh").samefile(next(store.iterdir()))
+    assert cleaned(adapter, run, "--store")["store"] == []
+    cleaned(adapter, run, "--store", "--yes")
+    assert list(store.iterdir()) == []
 
 
 @pytest.mark.parametrize("which", [".files", ".files/store"])
 def test_a_store_that_is_a_link_is_not_entered(adapter: Shell, precious: Path, which: str) -> None:
     run, _ = finished(adapter, "true")
     place = workspace(adapter) / which
-    place.parent.mkdir(exist_ok=True)
+    shutil.rmtree(place)
     target = precious / "store" if which == ".files" else precious
     target.mkdir(exist_ok=True)
     (target / f"{CONTENT}.part").write_text("theirs")

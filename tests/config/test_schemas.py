@@ -198,6 +198,7 @@ WHOLE: dict[str, Any] = {
     "automatic": {"for": "images", "rank": 1, "probe": ":"}, "needs": ["a"], "programs": {"a": "/a"},
     "connection": {}, "same_machine": True, "workspace": "/w", "values": {}, "requires": ["image"],
     "secrets": {"s": {"env": "S", "file": "f", "command": "c", "optional": True}}, "functions": {"f": "true"},
+    "library": {"wrapper": "job"},
     "defaults": {**CAPS, "preemptible": True, "queue": "q", "account": "a", "priority": 1}, "supports": ["cpu"],
     "limits": {"max_tasks": 1, "submit_per_minute": 1, "submit_batch": 1, "poll_seconds": [1, 2], "capacity": CAPS,
                "arrays": True},

@@ -20,7 +20,9 @@ from .wrapped import SHELLS, Place, session, until
 
 STAND_IN = Path(__file__).parents[1] / "live" / "stand_ins"
 APPTAINER = {
-    key: value for key, value in shipped_document("apptainer").items() if key in {"images", "values", "launch"}
+    key: value
+    for key, value in shipped_document("apptainer").items()
+    if key in {"images", "library", "values", "launch"}
 }
 HERE = {"limit_ram": True, "watch_walltime": True, "retry_pauses": [0.1, 0.1]}
 SUPPORTS = ["walltime", "ram_limit"]

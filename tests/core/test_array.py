@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from adapter.config.library import library
 from adapter.core.array import element_id, grouped, render_array
 from adapter.core.job import Job
+from adapter.core.library import commands_text, digest, stage_text, store_of
 from adapter.core.receipt import submit_step
 from adapter.core.render import placed
 from adapter.core.task import task_from
@@ -76,23 +78,23 @@ def test_an_element_has_its_own_id() -> None:
 def test_the_array_is_asked_for_beside_what_the_tasks_ask_for() -> None:
     backend = toy(**ARRAYS)
     group = grouped(backend, jobs_of({"name": "one"}, {"name": "two"}), "/ws")[0]
-    rendered, _ = render_array(backend, group, "/ws")
+    rendered = render_array(backend, group, "/ws")
     lines = rendered.script.splitlines()
     assert lines[:4] == ["#!/bin/sh", "#TOY -n one", "#TOY -t adapter-r1-1-1", "#TOY -a 1-2"]
 
 
 def test_each_element_is_read_by_the_shell_that_the_file_names() -> None:
     backend = toy(**ARRAYS, shell="bash -l")
-    rendered, files = render_array(backend, grouped(backend, jobs_of({}, {}), "/ws")[0], "/ws")
+    rendered = render_array(backend, grouped(backend, jobs_of({}, {}), "/ws")[0], "/ws")
     assert rendered.script.splitlines()[-1].startswith('exec /bin/bash -l "$(sed -n ')
-    scripts = [text for path, text in files.items() if not path.endswith("/array")]
+    scripts = [text for path, text in rendered.files.items() if not path.endswith("/array")]
     assert len(scripts) == 2
     assert all(text.startswith("#!/bin/bash -l\n") for text in scripts)
 
 
 def test_where_there_are_no_directives_the_submit_command_asks_for_it() -> None:
     backend = toy(**{**ARRAYS, "directives": None, "submit": {"command": "toy-submit {{ options }} {{ script }}"}})
-    rendered, _ = render_array(backend, grouped(backend, jobs_of({}, {}), "/ws")[0], "/ws")
+    rendered = render_array(backend, grouped(backend, jobs_of({}, {}), "/ws")[0], "/ws")
     assert rendered.submit == "toy-submit -a 1-2 /ws/r1/0001-task/script"
 
 
@@ -106,10 +108,13 @@ def test_each_element_runs_its_own_script_once(tmp_path: Path, workspace: str) -
     backend = toy(**{**ARRAYS, "submit": {**ARRAYS["submit"], "command": f"{program} {{{{ script }}}}"}})
     jobs = jobs_of(*({"command": f"echo I am {number}; exit {number}"} for number in (1, 2, 3)), workspace=str(place))
     group = grouped(backend, jobs, str(place))[0]
-    rendered, files = render_array(backend, group, str(place))
-    step = submit_step(group[0], rendered, "END", others=group[1:], files=files)
+    rendered = render_array(backend, group, str(place))
+    wrapper = library()["wrapper"]
+    taken = {"wrapper.sh": f"{store_of(str(place))}/{digest(wrapper)}"}
+    step = submit_step(group[0], rendered, "END", others=group[1:], library=taken)
+    text = commands_text(backend, [step], library()) + stage_text(str(place), [wrapper], "0" * 12) + step.text
     for _ in range(2):  # a second time changes nothing
-        done = subprocess.run(["sh", "-c", step.text], capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False, timeout=30)
         assert done.stdout.splitlines()[0] == "9", done.stderr
     for number, job in enumerate(group, 1):
         folder = Path(str(job.directory))
@@ -120,5 +125,5 @@ def test_each_element_runs_its_own_script_once(tmp_path: Path, workspace: str) -
 
 def test_slurm_arrays_are_told_their_bounds() -> None:
     backend = shipped("slurm", limits={"arrays": True})
-    rendered, _ = render_array(backend, grouped(backend, jobs_of({}, {}, {}), "/ws")[0], "/ws")
+    rendered = render_array(backend, grouped(backend, jobs_of({}, {}, {}), "/ws")[0], "/ws")
     assert "#SBATCH --array=0-2\n" in rendered.script

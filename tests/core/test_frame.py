@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.core.batch import read_batch, write_batch
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 
 NONCE = "nonce-1"
 

@@ -16,7 +16,8 @@ from adapter.core.grammars import json_rows
 from adapter.core.receipt import Probe, Receipt, SubmitStatus, read_probe, read_receipt
 from adapter.core.specs import query_from, submit_from
 from adapter.core.state import State
-from adapter.errors import CompletedCommand, JobIdNotFound
+from adapter.errors import JobIdNotFound
+from adapter.results import CompletedCommand
 
 from .samples import job_of
 

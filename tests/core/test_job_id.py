@@ -9,7 +9,8 @@ from adapter.core.array import element_id
 from adapter.core.job import Element
 from adapter.core.job_id import id_values, parts
 from adapter.core.specs import submit_from
-from adapter.errors import AmbiguousJobId, CompletedCommand
+from adapter.errors import AmbiguousJobId
+from adapter.results import CompletedCommand
 
 from .samples import job_of, shipped
 

@@ -24,7 +24,8 @@ from adapter.core.backend import Backend, backend_from
 from adapter.core.job import Usage
 from adapter.core.specs import parse_state_word
 from adapter.core.state import Reason, State
-from adapter.errors import AmbiguousJobId, CompletedCommand, JobIdNotFound
+from adapter.errors import AmbiguousJobId, JobIdNotFound
+from adapter.results import CompletedCommand
 
 from .samples import TOY, merge, shipped, toy
 

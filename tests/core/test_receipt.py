@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from adapter.config.library import library
 from adapter.core.batch import Command
 from adapter.core.exit_file import ExitReport
 from adapter.core.job import Job
+from adapter.core.library import commands_text
 from adapter.core.receipt import (
     Probe,
     Receipt,
@@ -23,15 +25,20 @@ from adapter.core.receipt import (
     submit_step,
 )
 from adapter.core.render import RenderedJob
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 
-from .samples import job_of
+from .samples import job_of, toy
 
 
 def sh(command: str | Command) -> CompletedCommand:
-    text = command.text if isinstance(command, Command) else command
+    text = command if isinstance(command, str) else whole(command)
     done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=False, timeout=20)
     return CompletedCommand(command=text, exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def whole(command: Command) -> str:
+    """The text of *command*, with the functions of the library that it calls."""
+    return commands_text(toy(), [command], library()) + command.text
 
 
 @pytest.fixture
@@ -232,7 +239,7 @@ def test_the_submit_command_does_not_see_the_variables_of_an_outer_job(
     step = submit_step(job, RenderedJob(script="s\n", submit=seen, environment=environment), "END-1")
     mine = {name: text for name, text in os.environ.items() if not name.startswith("QUEUE")}
     done = subprocess.run(
-        [shell, "-s"], input=step.text.encode(), env={**mine, **INSIDE, **more}, capture_output=True, check=False,
+        [shell, "-s"], input=whole(step).encode(), env={**mine, **INSIDE, **more}, capture_output=True, check=False,
         timeout=20, cwd=tmp_path,
     )  # fmt: skip
     assert (done.stdout.split(b"\nreceipt")[0].decode().split(), done.stderr) == (left.split(), b"")
@@ -242,7 +249,7 @@ def test_the_submit_command_does_not_see_the_variables_of_an_outer_job(
 def test_what_a_submit_drops_ends_with_it(job: Job) -> None:
     step = submit_step(job, RenderedJob(script="s\n", submit="true", environment={"HOME": "drop"}), "END-1")
     done = subprocess.run(
-        ["sh", "-s"], input=f"({step.text})\necho home is $HOME", capture_output=True, text=True, check=False
+        ["sh", "-s"], input=f"({whole(step)})\necho home is $HOME", capture_output=True, text=True, check=False
     )
     assert f"home is {os.environ['HOME']}" in done.stdout
 

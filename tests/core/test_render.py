@@ -180,17 +180,17 @@ def test_a_job_s_folder_has_a_plain_name_whatever_the_task_s(name: str, folder: 
 @pytest.mark.parametrize(
     ("shell", "first", "submit"),
     [
-        (None, "#!/bin/sh", "setsid /bin/sh /ws/r1/0001-task/script"),
-        ("bash -l", "#!/bin/bash -l", "setsid /bin/bash -l /ws/r1/0001-task/script"),
-        ("/opt/bin/ksh", "#!/opt/bin/ksh", "setsid /opt/bin/ksh /ws/r1/0001-task/script"),
-        ("/usr/bin/env bash", "#!/usr/bin/env bash", "setsid /usr/bin/env bash /ws/r1/0001-task/script"),
+        (None, "#!/bin/sh", "/bin/sh /ws/r1/0001-task/script"),
+        ("bash -l", "#!/bin/bash -l", "/bin/bash -l /ws/r1/0001-task/script"),
+        ("/opt/bin/ksh", "#!/opt/bin/ksh", "/opt/bin/ksh /ws/r1/0001-task/script"),
+        ("/usr/bin/env bash", "#!/usr/bin/env bash", "/usr/bin/env bash /ws/r1/0001-task/script"),
     ],
 )
 def test_a_file_may_name_the_shell_that_reads_the_scripts(shell: str | None, first: str, submit: str) -> None:
     job = job_of({"command": "true"})
     rendered = render_job(shipped("local", **({"shell": shell} if shell else {})), job, "/ws")
     assert rendered.script.splitlines()[0] == first
-    assert rendered.submit.startswith(submit)
+    assert rendered.submit == f"start_job /ws/r1/0001-task/scheduler.log {submit}"
 
 
 def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_them() -> None:
@@ -210,27 +210,18 @@ def test_a_rendered_script_holds_steps_env_and_prologue_as_a_person_would_write_
         "env": {"K": "v w"},
     }
     script = render_job(toy(prologue=["module load python"]), job_of(task), "/ws").script
-    body = script[script.index("steps() {") : script.index("# ---- the wrapper")]
+    body = script[script.index("steps() {") : script.index("run_job")]
     assert [line.strip() for line in body.splitlines() if line.strip()] == [
         "steps() {",
         "cd /ws/r1/0001-task/work || return",
-        "prologue_rest='module load python'",
-        "while next_prologue_command 1; do",
-        "{",
-        'eval "$prologue_command"',
-        '} 2>>"$prologue_file"',
-        "end_prologue_command $? || return",
-        "done",
-        '[ ! -f "$prologue_file" ] || return',
+        "run_prologue 1 'module load python' || return",
         "export K='v w'",
-        "# step 1 of 3",
-        "sh -c 'echo hello | wc -c' || return",
-        "# step 2 of 3",
-        "(trap 'exit 143' TERM INT HUP; trap : USR1 USR2 XCPU; "
-        "cd sub && X='1 2' a 'b c' <in >'out file' 2>err) || return",
-        "# step 3 of 3",
-        "may-fail || :",
-        "return 0",
+        "begin_step 1 # of 3",
+        "sh -c 'echo hello | wc -c' || step_failed || return",
+        "begin_step 2 # of 3",
+        "(stay; cd sub && X='1 2' a 'b c' <in >'out file' 2>err) || step_failed || return",
+        "begin_step 3 # of 3",
+        "may-fail || step_failed || :",
         "}",
     ]
 

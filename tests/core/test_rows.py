@@ -10,7 +10,8 @@ from adapter.core.answers import parse_job_id, parse_rows, parse_tokens
 from adapter.core.grammars import Rows, grammar_from, json_rows
 from adapter.core.specs import query_from, submit_from
 from adapter.core.state import Reason, State
-from adapter.errors import CompletedCommand, JobIdNotFound
+from adapter.errors import JobIdNotFound
+from adapter.results import CompletedCommand
 
 from .samples import toy
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from adapter.config.library import library
 from adapter.core.specs import WatchSpec, watch_from
-from adapter.core.watching import WatchResult, read_watch, watch_script
+from adapter.core.watching import WatchResult, read_watch, watch_step
 
 SPEC = watch_from({"command": "true", "row": r"^job (?P<job_id>\d+)$"}, {})
 assert isinstance(SPEC, WatchSpec)
@@ -19,7 +20,7 @@ assert isinstance(SPEC, WatchSpec)
 def run(command: str, most_s: float = 20) -> tuple[WatchResult, float]:
     assert SPEC is not None
     begin = time.monotonic()
-    script = watch_script(command, "nonce-1", most_s=most_s)
+    script = library()["watch"] + watch_step(command, "nonce-1", most_s=most_s).text
     done = subprocess.run(
         ["/bin/sh", "-s"], input=script, capture_output=True, text=True, check=False, timeout=30, start_new_session=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -514,8 +515,7 @@ def test_a_directory_that_is_gone_stops_the_job_before_its_task(place: Callable[
     here = place("touch /tmp/never")
     moved = tmp_path / "script"
     here.script.rename(moved)
-    (here.directory / "work").rmdir()
-    here.directory.rmdir()
+    shutil.rmtree(here.directory)
     here.script = moved
     assert here.run() == 73
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 from adapter.core.exit_file import ExitReport, parse_exit_file
 from adapter.core.render import render_job
 
-from .samples import job_of, toy
+from .samples import TEMPLATES, job_of, toy
 
 SHELLS = ["dash", "bash", "busybox sh"]
 Process = subprocess.Popen[bytes]
@@ -25,6 +26,8 @@ class Place:
         self.directory = directory
         (directory / "work").mkdir(parents=True)
         self.job = job_of(task, directory=str(directory))
+        for file in (TEMPLATES / "lib").glob("*.sh"):
+            shutil.copy(file, directory)
         self.script = directory / "script"
         self.script.write_text(render_job(toy(**over), self.job, "/ws").script, encoding="utf-8")
 

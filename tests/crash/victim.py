@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from adapter.core.event import Event
     from adapter.core.job import Job
-    from adapter.errors import CompletedCommand
+    from adapter.results import CompletedCommand
     from adapter.transports.base import Download
 
 POINTS = {

@@ -43,7 +43,7 @@ def test_hostile_values_reach_the_task_as_they_are_and_nothing_else_happens(user
     tasks = user.copy_of("05-render") / "tasks.yaml"
     told = user.does("adapter", "run", tasks, "--on", "local", "--json")
     assert told.returncode == 10, "align is not there"
-    [home] = [path for path in (user.folder / "home/.adapter").iterdir() if path.is_dir()]
+    [home] = (user.folder / "home/.adapter").glob("[!.]*")
     [folder] = home.glob("0003-*")
     said = (folder / "stdout").read_text(encoding="utf-8")
     assert said.startswith("it's\n$(touch x)\n-rf *\n\ntwo\nlines\nthis one is for the shell " + str(user.folder))

@@ -15,8 +15,8 @@ from adapter.core.backend import Backend, backend_from, merge
 from adapter.core.event import Event
 from adapter.core.job import Job
 from adapter.core.task import Task, task_from
-from adapter.errors import CompletedCommand
 from adapter.execution.executor import Executor
+from adapter.results import CompletedCommand
 from adapter.store.sqlite import SqliteStore
 from adapter.transports.scripted import ScriptedTransport
 

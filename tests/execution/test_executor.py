@@ -17,7 +17,6 @@ from adapter.core.state import Reason, State
 from adapter.core.task import task_from
 from adapter.errors import (
     AuthenticationError,
-    CompletedCommand,
     ConnectError,
     OutcomeUnknown,
     TaskError,
@@ -25,6 +24,7 @@ from adapter.errors import (
     UnsupportedResource,
 )
 from adapter.execution.executor import Executor
+from adapter.results import CompletedCommand
 from adapter.store.sqlite import SqliteStore
 from adapter.transports.base import Download, Upload
 from adapter.transports.scripted import ScriptedTransport

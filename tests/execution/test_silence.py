@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapter.core.state import State
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 from adapter.store.sqlite import SqliteStore
 
 from .stage import Slurm, play, said, tasks

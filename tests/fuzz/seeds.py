@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapter.config.load import load_backend
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 from adapter.testkit.capture import parse_capture
 from adapter.testkit.replay import backend_for
 from adapter.testkit.run import shipped_backends

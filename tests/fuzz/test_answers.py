@@ -22,7 +22,8 @@ from adapter.core.specs import LogSpec, QuerySpec
 from adapter.core.state import State
 from adapter.core.task import Step, Task
 from adapter.core.watching import WatchResult, job_ids_told, read_watch
-from adapter.errors import CompletedCommand, OutputError
+from adapter.errors import OutputError
+from adapter.results import CompletedCommand
 
 from .mutations import ALL, HONEST
 from .seeds import Seed, backends, seeds

@@ -21,8 +21,9 @@ from adapter.core.answers import classify
 from adapter.core.batch import BatchAnswer, BatchResult, Command
 from adapter.core.state import State
 from adapter.core.task import task_from
-from adapter.errors import AdapterError, CompletedCommand
+from adapter.errors import AdapterError
 from adapter.execution.executor import Executor
+from adapter.results import CompletedCommand
 from adapter.store.sqlite import SqliteStore
 from adapter.transports.scripted import ScriptedTransport
 from tests.execution.stage import START, Clock

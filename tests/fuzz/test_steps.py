@@ -17,10 +17,11 @@ from adapter.core.exit_file import parse_exit_file
 from adapter.core.job import Job
 from adapter.core.receipt import SubmitStatus, read_probe, read_receipt
 from adapter.core.task import Step, Task
-from adapter.errors import AdapterError, CompletedCommand
+from adapter.errors import AdapterError
 from adapter.execution.logs import Logs
 from adapter.execution.preflight import program_rows, space_row, workspace_rows
 from adapter.execution.scheduler_client import SchedulerClient
+from adapter.results import CompletedCommand
 from adapter.transports.scripted import ScriptedTransport
 
 from .mutations import ALL

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from adapter.core.job import Job
-    from adapter.errors import CompletedCommand
+    from adapter.results import CompletedCommand
     from tests.live.ssh_site import SshSite
 
 SMALL = Resources(cpu=1, ram_bytes=50 * 1024**2)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from adapter.core.backend import Backend
     from adapter.core.event import Event
     from adapter.core.job import Job
-    from adapter.errors import CompletedCommand
+    from adapter.results import CompletedCommand
 
 JOBS = 20
 SMALL = Resources(cpu=1, ram_bytes=20 * 1024**2)

@@ -18,7 +18,7 @@ from tests.live.conftest import slurm_conf, ssh_config
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from adapter.errors import CompletedCommand
+    from adapter.results import CompletedCommand
 
 
 class Counting:

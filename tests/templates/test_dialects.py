@@ -14,6 +14,7 @@ import pytest
 
 from adapter.config.load import load_backend
 from adapter.core.backend import Backend
+from adapter.core.batch import Command
 from adapter.core.render import directive_lines, render_job
 from adapter.core.task import task_from
 from adapter.core.template import quote
@@ -79,10 +80,9 @@ def test_a_workspace_that_the_scheduler_would_read_as_its_own_is_refused_at_once
         render_job(client.backend, job_of(task_from({"command": "true"}), workspace), workspace)
 
     class Machine(ScriptedTransport):
-        def _step(self, command: str) -> Any:
+        def _step(self, command: Command) -> Any:
             answer = super()._step(command)
-            prepared = command.startswith("# prepare")
-            return replace(answer, stdout=f"{workspace}\n") if prepared else answer
+            return replace(answer, stdout=f"{workspace}\n") if command.action == "prepare" else answer
 
     with pytest.raises(ConfigError, match=re.escape(f"the workspace of backend {name} cannot be used")):
         asyncio.run(SchedulerClient(shipped(name), Machine()).prepare())

@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from adapter.config.library import library
 from adapter.core.answers import classify
 from adapter.core.backend import Backend, backend_from, merge
-from adapter.core.render import function_text
+from adapter.core.library import commands_text
 from adapter.core.template import quote
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 from tests.core.samples import shipped_document
 from tests.fakes.tes import basic
 
@@ -90,7 +91,7 @@ def ask(command: str, secrets: dict[str, str] | None = None, **values: Any) -> C
     """Run *command* as a site would: the secrets and the functions before it, all on standard input."""
     backend = http_json(**values)
     lines = [f"secret_{name}={quote(text)}" for name, text in (secrets or {}).items()]
-    lines += [function_text(name, body.render(backend.values)) for name, body in backend.functions.items()]
+    lines.append(commands_text(backend, [], library()))
     done = subprocess.run(
         ["/bin/sh", "-s"], input="\n".join([*lines, command, ""]), capture_output=True, text=True, check=False
     )

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from adapter.config.library import library
 from adapter.config.load import load_backend
 from adapter.core.answers import parse_tokens
-from adapter.core.render import function_text, render_command
-from adapter.errors import CompletedCommand
+from adapter.core.library import commands_text
+from adapter.core.render import render_command
+from adapter.results import CompletedCommand
 from adapter.testkit.replay import poll
 
 if TYPE_CHECKING:
@@ -53,9 +55,9 @@ def answer(backend: Backend, spec: QuerySpec, programs: dict[str, str], folder: 
     about = {"job_ids": ["7"], "job_id": "7", "run": "c7kq2m9xdt", "tokens": [TOKEN], "next": None, "qualifier": None}
     places = {"workspace": str(folder), "job_directory": str(folder)}
     command = render_command(spec, {**backend.values, **about, **places})
-    functions = [function_text(key, body.render(backend.values)) for key, body in backend.functions.items()]
+    functions = commands_text(backend, [], library())
     done = subprocess.run(
-        ["sh", "-c", "\n".join([*functions, command])],
+        ["sh", "-c", functions + command],
         env={"PATH": f"{folder}:/usr/bin:/bin", "HOME": str(folder)},
         capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip

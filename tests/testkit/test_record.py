@@ -16,7 +16,7 @@ from adapter.core.batch import BatchResult, Command
 from adapter.core.job import Job
 from adapter.core.state import Reason, State
 from adapter.core.task import Step, Task
-from adapter.errors import CompletedCommand
+from adapter.results import CompletedCommand
 from adapter.testkit import conformance
 from adapter.testkit.record import (
     Batch,

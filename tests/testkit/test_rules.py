@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapter.core.backend import merge
-from adapter.errors import Problem
+from adapter.results import Problem
 from adapter.testkit.capture import Capture
 from adapter.testkit.rules import FILE_RULES, RULES, check, check_file, sentence
 from adapter.testkit.subject import Status, Subject

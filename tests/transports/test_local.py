@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adapter.errors import CompletedCommand, OutcomeUnknown
+from adapter.errors import OutcomeUnknown
+from adapter.results import CompletedCommand
 from adapter.transports.base import Transport
 from adapter.transports.local import LocalTransport
 

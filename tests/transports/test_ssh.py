@@ -19,13 +19,8 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
-from adapter.errors import (
-    AuthenticationError,
-    CompletedCommand,
-    ConnectError,
-    OutcomeUnknown,
-    TransportError,
-)
+from adapter.errors import AuthenticationError, ConnectError, OutcomeUnknown, TransportError
+from adapter.results import CompletedCommand
 from adapter.transports import openssh, ssh
 from adapter.transports.base import Download, Transfer, Transport, Upload
 from adapter.transports.far import STREAM_SHELL, FarTransport

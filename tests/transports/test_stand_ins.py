@@ -10,7 +10,8 @@ from adapter.core.job import Job
 from adapter.core.receipt import probe_step, read_probe, read_receipt, receipt_step, submit_step
 from adapter.core.render import RenderedJob
 from adapter.core.task import task_from
-from adapter.errors import CompletedCommand, ConnectError
+from adapter.errors import ConnectError
+from adapter.results import CompletedCommand
 from adapter.transports.base import Download, Transport, Upload
 from adapter.transports.scripted import ScriptedTransport
 
