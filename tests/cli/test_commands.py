@@ -51,6 +51,15 @@ def test_a_render_is_the_whole_life_of_a_job_and_leaves_no_trace(adapter: Shell)
     assert not list(Path(adapter.environ["HOME"]).iterdir())
 
 
+def test_a_full_render_shows_the_library_too(adapter: Shell) -> None:
+    short, full = (adapter("render", "--on", "local", *more, "--", "true").stdout for more in ((), ("--full",)))
+    assert "run_job() {" not in short
+    assert full.startswith(short.rstrip())
+    assert "\n==== library wrapper.sh\n" in full
+    assert "\nrun_job() {" in full
+    assert "\n==== library process.sh\n" in full
+
+
 def test_a_render_of_a_file_shows_every_task(adapter: Shell) -> None:
     (adapter.folder / "tasks.yaml").write_text("tasks: [{name: a, command: echo a}, {name: b, command: echo b}]\n")
     pages = json.loads(adapter("render", "tasks.yaml", "--json").stdout)

@@ -107,8 +107,18 @@ def test_json_has_the_documented_shape_and_no_values_of_the_environment(adapter:
     job = run["jobs"][0]
     assert (job["state"], job["reason"], job["exit_code"], job["env"]) == ("failed", "exit_code", 3, ["TOKEN"])
     assert job["resources"]["ram_bytes"] == 64 * 1024**2
+    assert job["step_codes"] == [3]
     assert "hunter2" not in adapter("status", run["run"], "--json").stdout
     assert "hunter2" not in adapter("status", f"{run['run']}.1").stdout
+
+
+def test_the_exit_code_of_each_step_is_told(adapter: Shell) -> None:
+    steps = "{steps: [exit 0, {shell: exit 4, ignore_error: true}, exit 5, exit 6], name: four}"
+    (adapter.folder / "four.yaml").write_text(steps)
+    job = json.loads(adapter("run", "--json", "four.yaml").stdout)["jobs"][0]
+    assert (job["exit_code"], job["step_codes"]) == (5, [0, 4, 5])
+    listed = json.loads(adapter("status", job["run"], "--json", "--no-poll").stdout)
+    assert listed["jobs"][0]["step_codes"] == [0, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,22 @@ def test_no_text_whatever_breaks_the_reading(text: str) -> None:
 def test_a_file_torn_anywhere_gives_its_own_exit_code_or_nothing(at: int) -> None:
     report = parse_exit_file(WHOLE[:at])
     assert report is None or report.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "codes"),
+    [
+        pytest.param("", (), id="a file of an earlier version"),
+        pytest.param("step 1 0\nstep 2 137\n", (0, 137), id="both"),
+        pytest.param("step 2 3\n", (None, 3), id="a line is missing"),
+        pytest.param("step 1 0\nstep 1 4\n", (0,), id="the first counts"),
+        pytest.param("step 1 x\nstep x 1\nstep 0 1\nstep -1 1\nstep 3\nstep\nstep 1 256\n", (), id="noise"),
+        pytest.param("step 999999999 1\nstep 2 0\n", (None, 0), id="a number that no task has"),
+    ],
+)
+def test_the_exit_codes_of_steps_are_read_and_lines_that_say_nothing_are_left_out(
+    lines: str, codes: tuple[int | None, ...]
+) -> None:
+    report = parse_exit_file(f"exit_code 3\nreason\n{lines}new_word of a later version\n")
+    assert report is not None
+    assert (report.exit_code, report.step_codes) == (3, codes)

@@ -28,8 +28,10 @@ def test_every_pattern_of_the_source_distribution_is_anchored() -> None:
 
 
 def test_shellcheck_finds_nothing_in_any_shell_script() -> None:
-    scripts = [path for path in tracked_files() if re.match(rb"#!\S*(?:/| )(?:ba)?sh\b", first_bytes(path))]
+    begins = re.compile(rb"#!\S*(?:/| )(?:ba)?sh\b|# shellcheck shell=sh\b")
+    scripts = [path for path in tracked_files() if begins.match(first_bytes(path))]
     assert ROOT / "tests/live/services/up" in scripts
+    assert {*(ROOT / "templates/lib").iterdir()} <= {*scripts}
     shellcheck = Path(sysconfig.get_path("scripts")) / "shellcheck"
     done = subprocess.run(
         [shellcheck, "-x", "-P", "SCRIPTDIR", "--severity=warning", *scripts],
