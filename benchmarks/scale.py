@@ -22,10 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter.config.library import library
 from adapter.config.load import load_backend
 from adapter.core.backend import backend_from, merge
 from adapter.core.batch import BatchResult, Command
 from adapter.core.job import Job
+from adapter.core.library import files_for
 from adapter.core.render import placed, render_job
 from adapter.core.state import State
 from adapter.core.task import Step, Task
@@ -82,6 +84,8 @@ def bare_loop(backend: Backend, fake: Fake, jobs: int, workspace: Path) -> float
         folder = Path(job.directory or "")
         (folder / "work").mkdir(parents=True)
         (folder / "script").write_text(rendered.script, encoding="utf-8")
+        for file in files_for(backend, "job"):
+            (folder / f"{file}.sh").write_text(library()[file], encoding="utf-8")
         subprocess.run(
             ["/bin/sh", "-c", rendered.submit], cwd=folder, env=fake.environment, check=True, stdout=subprocess.DEVNULL
         )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapter.config.library import library
 from adapter.core.job import Job
+from adapter.core.library import files_for
 from adapter.core.render import placed, render_job
 from adapter.core.state import Reason, State
 from adapter.core.task import Step, Task
@@ -98,6 +100,8 @@ def test_without_root_files_belong_to_the_user_and_limits_that_would_be_ignored_
         directory = Path(str(job.directory))
         (directory / "work").mkdir(parents=True)
         (directory / "script").write_text(render_job(backend, job, str(folder)).script)
+        for name in files_for(backend, "job"):
+            (directory / f"{name}.sh").write_text(library()[name])
         subprocess.run(["chown", "-R", ORDINARY, str(folder)], check=True)
         words = [*as_user, f"HOME={user.pw_dir}", *(f"{key}={value}" for key, value in env.items())]
         subprocess.run([*words, "setsid", "--wait", "sh", str(directory / "script")], check=False, cwd="/", timeout=60)
