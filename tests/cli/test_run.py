@@ -102,7 +102,7 @@ def test_json_has_the_documented_shape_and_no_values_of_the_environment(adapter:
     assert done.returncode == 3
     assert "hunter2" not in done.stdout
     run = json.loads(done.stdout)
-    assert set(run) == {"run", "name", "backend", "created_at", "done", "counts", "jobs"}
+    assert set(run) == {"run", "name", "backend", "created_at", "open", "done", "counts", "jobs"}
     assert (run["name"], run["backend"], run["done"], run["counts"]) == ("sh", "local", True, {"failed": 1})
     job = run["jobs"][0]
     assert (job["state"], job["reason"], job["exit_code"], job["env"]) == ("failed", "exit_code", 3, ["TOKEN"])

@@ -68,8 +68,8 @@ def test_a_file_that_a_job_would_see_from_nobody_knows_where_is_refused(image: s
 def test_a_step_with_an_image_is_launched_in_it_and_one_without_is_not() -> None:
     task = {"steps": [{"argv": ["a", "b c"], "image": "i:1", "env": {"K": "v w"}, "stdout": "o"}, "plain"]}
     script = render_job(toy(**BOX), job_of(task), "/ws").script
-    assert "trap : USR1 USR2 XCPU; export K='v w'; box  i:1 -- a 'b c' >o) || return" in script
-    assert "sh -c plain || return" in script
+    assert "(stay; export K='v w'; box  i:1 -- a 'b c' >o) || step_failed || return" in script
+    assert "sh -c plain || step_failed || return" in script
 
 
 def test_what_the_launch_options_name_is_possible() -> None:
