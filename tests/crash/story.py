@@ -16,7 +16,7 @@ from adapter.core.state import State
 from adapter.core.task import Output, Resources, Step, Task
 from adapter.execution.executor import Executor
 from adapter.store.sqlite import SqliteStore
-from adapter.transports.local import LocalTransport
+from adapter.transports import transport_for
 
 JOBS = 20
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,10 +29,18 @@ echo "$answer\""""
 
 
 def backend_for(name: str, folder: Path, *, losing_answers: bool = False) -> Backend:
-    """Return the shipped backend *name* with its workspace in *folder*; ``NAME+arrays`` uses arrays."""
+    """Return the shipped backend *name* with its workspace in *folder*.
+
+    ``NAME+arrays`` uses arrays. ``NAME@CLIENT`` goes through that SSH client to the host ``target`` of the
+    configuration that $ADAPTER_CRASH_SSH names, which is this machine.
+    """
+    name, _, client = name.partition("@")
     name, _, arrays = name.partition("+")
     loaded = load_backend(name).backend
     changes: dict[str, object] = {"workspace": str(folder / "workspace"), "limits": {"arrays": bool(arrays)}}
+    if client:
+        config = os.environ["ADAPTER_CRASH_SSH"]
+        changes["connection"] = {"kind": "ssh", "host": "target", "client": client, "config": config}
     if losing_answers:
         command = loaded.document["submit"]["command"].rstrip()
         losing = LOSING_SUBMIT.format(command="\n" + command + "\n", folder=folder, accepted=1 if arrays else 7)
@@ -43,6 +51,7 @@ def backend_for(name: str, folder: Path, *, losing_answers: bool = False) -> Bac
 def tasks_for(folder: Path) -> list[Task]:
     """Return tasks that write in a ledger, one line an execution, and leave a file to be brought back."""
     (folder / "ledger").mkdir(exist_ok=True)
+    (folder / "ledger").chmod(0o777)  # another user may run the jobs
     return [
         Task(
             name=f"job {number}",
@@ -71,7 +80,9 @@ def survive(folder: Path, backend_name: str) -> list[Job]:
 async def _finish(folder: Path, backend_name: str) -> list[Job]:
     store = SqliteStore.open(folder / "journal.sqlite")
     run = store.find_run(store.summaries()[0].id)
-    async with Executor(backend_for(backend_name, folder), transport=LocalTransport(), store=store) as executor:
+    backend = backend_for(backend_name, folder)
+    transport = transport_for(backend.connection, folder=folder / "private" / "links")
+    async with Executor(backend, transport=transport, store=store) as executor:
         assert await executor.adopt(run.id), "the dead process still counts as the owner"
         return await asyncio.wait_for(executor.wait(run.id), 120)
 

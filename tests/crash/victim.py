@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 
 from adapter.execution.executor import Executor
 from adapter.store.sqlite import SqliteStore
+from adapter.transports.base import Transport
 from adapter.transports.local import LocalTransport
+from adapter.transports.openssh import OpenSshTransport
+from adapter.transports.ssh import SshTransport
 from tests.crash.story import backend_for, tasks_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from adapter.core.backend import Backend
     from adapter.core.event import Event
     from adapter.core.job import Job
     from adapter.results import CompletedCommand
@@ -49,12 +53,11 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DyingTransport(LocalTransport):
-    """Dies at the points that have to do with the target."""
+class Dying(Transport):
+    """Dies at the points that have to do with the target; the class behind it is a real transport."""
 
-    def __init__(self, folder: Path, point: str) -> None:
-        super().__init__()
-        self._folder, self._point = folder, point
+    _story: Path
+    _point: str
 
     async def run(self, command: str, *, stdin: str = "", timeout_s: float) -> CompletedCommand:
         submits, polls = "# submit /" in stdin, "# probe" in stdin
@@ -63,7 +66,7 @@ class DyingTransport(LocalTransport):
         if submits and self._point == "inside_submit":
             running = asyncio.create_task(super().run(command, stdin=stdin, timeout_s=timeout_s))
             done = "script" if "/array <<" in stdin else "submit.1/exit_code"  # an array has one answer, at the end
-            while len(list(self._folder.glob(f"workspace/*/*/{done}"))) < 5:
+            while len(list(self._story.glob(f"workspace/*/*/{done}"))) < 5:
                 await asyncio.sleep(0.002)
             die()
             await running
@@ -80,12 +83,37 @@ class DyingTransport(LocalTransport):
         if self._point == "before_collect":
             die()
         if self._point == "inside_collect":
-            await super().get(downloads[: len(downloads) // 2])
+            await super().get(downloads[: len(downloads) // 2], scratch=scratch)
             die()
-        brought = await super().get(downloads)
+        brought = await super().get(downloads, scratch=scratch)
         if self._point == "after_collect":
             die()
         return brought
+
+
+class DyingLocal(Dying, LocalTransport):
+    pass
+
+
+class DyingAsyncSsh(Dying, SshTransport):
+    pass
+
+
+class DyingOpenSsh(Dying, OpenSshTransport):
+    pass
+
+
+def dying(backend: Backend, folder: Path, point: str) -> Dying:
+    client = backend.connection.get("client")
+    transport: Dying
+    if client is None:
+        transport = DyingLocal()
+    elif client == "openssh":
+        transport = DyingOpenSsh(backend.connection, folder=folder / "private" / "links")
+    else:
+        transport = DyingAsyncSsh(backend.connection)
+    transport._story, transport._point = folder, point
+    return transport
 
 
 class DyingStore(SqliteStore):
@@ -119,8 +147,8 @@ class DyingStore(SqliteStore):
 async def main(folder: Path, backend_name: str, point: str) -> None:
     store = DyingStore.open(folder / "journal.sqlite")
     store.point = point
-    transport = DyingTransport(folder, point)
     backend = backend_for(backend_name, folder, losing_answers=point == "answer_lost")
+    transport = dying(backend, folder, point)
     async with Executor(backend, transport=transport, store=store) as executor:
         run = await executor.submit(tasks_for(folder), name="crash")
         await executor.wait(run)
