@@ -7,7 +7,10 @@ begin_submit() { # begin_submit DIRECTORY TRY: take this try; not 0: it was take
     (umask 077 && mkdir -p "$1/work") && cd "$1" || exit 73
     try=$2
     if why=$(mkdir "$try" 2>&1); then
-        echo "$(uname -n) $$" >"$try/by" || give_back
+        # By cat(1), which says why it cannot write: the echo of some shells only says "I/O error".
+        cat >"$try/by" <<BY || give_back
+$(uname -n) $$
+BY
         return 0
     fi
     [ ! -d "$try" ] || return 1
