@@ -39,8 +39,11 @@ def test_a_process_is_a_job_until_it_has_ended(shell: str, tmp_path: Path) -> No
 
 
 def test_kill_groups_ends_what_ignores_the_signal_and_all_that_it_started(shell: str, tmp_path: Path) -> None:
-    _, out, _ = call(shell, "process", """start_job log sh -c 'trap "" TERM; sleep 61 & wait; wait'""", tmp_path)
+    _, out, _ = call(
+        shell, "process", """start_job log sh -c 'trap "" TERM; echo ready; sleep 61 & wait; wait'""", tmp_path
+    )
     job_id = out.strip()
+    assert until(lambda: (tmp_path / "log").read_text() == "ready\n")
     call(shell, "process", f"end_jobs {job_id}", tmp_path)
     assert call(shell, "process", f"show_jobs {job_id}", tmp_path)[1] != ""
     call(shell, "process", f"kill_groups {job_id}", tmp_path)
