@@ -58,6 +58,11 @@ def listing(folder: str) -> list[str]:
     return sorted(as_user(USER, f"cd {folder} && find . -mindepth 1").stdout.splitlines())
 
 
+def name_of(names: list[str], end: str) -> str:
+    (name,) = [name for name in names if name.endswith(end)]
+    return name
+
+
 def test_finished_runs_are_cleaned_and_nothing_outside_the_workspace(far: Shell, place: str) -> None:
     as_user(USER, f"umask 077; mkdir -p {place}/precious/below && echo data >{place}/precious/below/data")
     (far.folder / "input").write_text(secrets.token_hex(20))
@@ -84,7 +89,9 @@ def test_finished_runs_are_cleaned_and_nothing_outside_the_workspace(far: Shell,
     left = listing(f"{place}/workspace")
     assert not any(run in name for name in left)
     assert any(name.endswith("-false") for name in left)
-    assert not any(re.search(r"[0-9a-f]{64}", name) for name in left)
+    (kept,) = [name for name in left if re.search(r"[0-9a-f]{64}", name)]
+    wrapper = as_user(USER, f"cd {place}/workspace && cmp {kept} {name_of(left, '-false')}/wrapper.sh").returncode
+    assert wrapper == 0, "what stays is the library of the job that is still there"
     assert listing(f"{place}/precious") == ["./below", "./below/data"]
 
     code, done = told(far, "clean", "--all-finished", "--failed", "--yes")
