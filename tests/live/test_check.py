@@ -128,7 +128,7 @@ def site_file(folder: Path, name: str) -> tuple[Path, str]:
     if site.is_far:
         workspace = f"/home/{FAR_USER}/.adapter-live-tests/{folder.name}"
         # Its own connection: a shared one would outlive the test.
-        document["connection"] = {"kind": "ssh", "host": "target", "config": ssh_config(), "share": False}
+        document["connection"] = {"kind": "ssh", "host": "target", "config": ssh_config()}
     file = folder / "site.yaml"
     file.write_text(json.dumps({**document, "workspace": workspace}))
     return file, workspace
