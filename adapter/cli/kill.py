@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 from adapter.store.sqlite import SqliteStore
 
 READ_S = 1.0
-_TOLD = frozenset({"kill_failed", "kill_waits", "site_down", "find_failed", "monitor_failed", "submit_waits"})
+_TOLD = frozenset(("kill_failed", "kill_waits", "backend_down", "find_failed", "monitor_failed", "submit_waits"))
 
 
 @click.command()
@@ -24,6 +24,8 @@ _TOLD = frozenset({"kill_failed", "kill_waits", "site_down", "find_failed", "mon
 @quiet_option
 def kill(targets: tuple[str, ...], quiet: bool) -> None:
     r"""End the jobs of runs, or single jobs, and wait until they are gone. A job that has ended already is fine.
+
+    A run to which tasks may still be added is closed.
 
     \b
     Examples:
@@ -38,6 +40,9 @@ def kill(targets: tuple[str, ...], quiet: bool) -> None:
     asked: dict[str, tuple[RunRecord, set[int]]] = {}
     for target in targets:
         record, index = find_target(store, target)
+        if index is None and record.is_open:
+            store.close_run(record.id)
+            click.echo(f"run {record.id} is closed: no task can be added any more", err=True)
         jobs = store.jobs(record.id)
         indexes = {job.index for job in jobs} if index is None else {job_at(record, jobs, index).index}
         asked.setdefault(record.id, (record, set()))[1].update(indexes)

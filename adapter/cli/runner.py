@@ -121,6 +121,8 @@ class Watch:
         title = ", ".join(f"{run.record.id} on {run.record.backend}" for run in runs)
         self._display = display_for(jobs, title=title, quiet=self._quiet)
         for run in runs:
+            if run.executor.is_open(run.record.id):
+                self._say(f"run {run.record.id} is open: it ends once it is closed, or with adapter kill")
             run.waiter = asyncio.create_task(run.executor.wait(run.record.id))
         streams = self._streams(runs) if len(jobs) == 1 and not self._as_json else set()
         try:

@@ -329,7 +329,11 @@ class Executor:
 
     def note(self, run: str) -> str:
         """Return what keeps the waiting jobs of *run* from going on; empty if nothing does, or nobody knows."""
-        return self.store.note(run) if run in self._table.foreign else self._table.notes.get(run, "")
+        return self._table.notes.get(run, "")
+
+    def is_open(self, run: str) -> bool:
+        """Whether tasks may still be added to *run*, as far as is known here."""
+        return run in self._open
 
     def jobs_of(self, run: str) -> list[Job]:
         """Return the jobs of *run* as they are known now, in order."""
@@ -463,6 +467,7 @@ class Executor:
             await self._claim(run)
             jobs, last = await self._table.clock.in_thread(self.store.changes, run, self._changes.get(run, 0))
             self._changes[run] = last
+            self._table.notes[run] = await self._table.clock.in_thread(self.store.note, run)
             await self._table.follow(jobs)
 
     async def _follow_open(self) -> None:
