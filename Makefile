@@ -20,7 +20,7 @@ test: .venv/dev ## lint, types, import rules and all tests that need no service
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n auto -m "not live" --durations=5
+	$(BIN)/pytest -n auto -m "not live" --durations=25
 	@echo "make test took $$(( $$(date +%s) - $(BEGAN) )) s"
 
 test-live: .venv/dev ## install and start real schedulers (root, Debian), then test against them
