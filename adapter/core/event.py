@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from adapter.core.state import State
+
 if TYPE_CHECKING:
     from adapter.core.job import Job
 
@@ -43,7 +45,7 @@ class EventKind(StrEnum):
         return self in _STATES
 
 
-_STATES = frozenset(list(EventKind)[:9])
+_STATES = frozenset(map(str, State))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,16 +176,14 @@ class Executor:
                 jobs = await self._table.clock.in_thread(self._checked, run, given, [job.task for job in before], force)
                 added = await self._table.clock.in_thread(self.store.add_tasks, run, jobs)
         if run in self._open and run not in self._table.foreign:
-            self._take(jobs)
+            self._take_new(jobs)
         await self._table.notify()
         return jobs
 
     async def close(self, run: str) -> None:
         """Let nobody add tasks to *run* any more."""
         await self._table.clock.in_thread(self.store.close_run, run)
-        self._open.discard(run)
-        self._wake.set()
-        await self._table.notify()
+        self._wake.set()  # the loop learns of it, and of the tasks that others had added before
 
     def _checked(self, run: str, tasks: Sequence[Task], before: Sequence[Task], force: bool) -> list[Job]:  # noqa: FBT001 (called through to_thread)
         now = self._table.clock.now()
@@ -211,10 +209,19 @@ class Executor:
 
     async def adopt(self, run: str) -> bool:
         """Go on with *run* from the store; ``False`` if another live process does: then it is only watched."""
-        mine = await self._claim(run)
-        if await self._table.clock.in_thread(self.store.is_open, run):
+        was_driven = run not in self._table.foreign and bool(self.jobs_of(run))
+        mine = await self._claimed(run)
+        is_open = await self._table.clock.in_thread(self.store.is_open, run)
+        jobs = await self._table.clock.in_thread(self.store.jobs, run)
+        if is_open:
             self._open.add(run)
-        self._take(await self._table.clock.in_thread(self.store.jobs, run))
+        if mine and was_driven:  # the loop went on meanwhile: what it knows is newer than what was read
+            self._take_new(jobs)
+        else:
+            self._take(jobs)
+        # Only now: the loop may not act on jobs as they were before another process wrote them.
+        self._now_driven(run, mine=mine)
+        self._wake.set()
         return mine
 
     async def kill(self, run: str, index: int | None = None) -> None:
@@ -222,9 +229,9 @@ class Executor:
 
         A run that is killed as a whole is closed.
         """
-        await self._table.clock.in_thread(self.store.request_kill, run, index, self._table.clock.now())
         if index is None:
-            await self.close(run)
+            await self.close(run)  # first: a task that is added after the request would live
+        await self._table.clock.in_thread(self.store.request_kill, run, index, self._table.clock.now())
         self._wake.set()
 
     async def wait(self, run: str) -> list[Job]:
@@ -448,10 +455,16 @@ class Executor:
     # -- whose run it is
 
     async def _claim(self, run: str) -> bool:
-        table, now = self._table, self._table.clock.now()
-        mine = await self._table.clock.in_thread(self.store.claim, run, table.owner, now, OWNED_FOR_S, is_alive)
-        (table.foreign.discard if mine else table.foreign.add)(run)
+        mine = await self._claimed(run)
+        self._now_driven(run, mine=mine)
         return mine
+
+    async def _claimed(self, run: str) -> bool:
+        table, now = self._table, self._table.clock.now()
+        return await table.clock.in_thread(self.store.claim, run, table.owner, now, OWNED_FOR_S, is_alive)
+
+    def _now_driven(self, run: str, *, mine: bool) -> None:
+        (self._table.foreign.discard if mine else self._table.foreign.add)(run)
 
     async def _renew(self, now: float) -> None:
         if now < self._owned_until - OWNED_FOR_S / 2:
@@ -474,19 +487,26 @@ class Executor:
         """Learn of tasks that others added to open runs, and that somebody closed them."""
         for run in sorted(self._open):
             is_open = await self._table.clock.in_thread(self.store.is_open, run)
-            if run not in self._table.foreign:
-                known = {job.index for job in self.jobs_of(run)}
-                jobs, self._changes[run] = await self._table.clock.in_thread(
-                    self.store.changes, run, self._changes.get(run, 0)
-                )
-                self._take([job for job in jobs if job.index not in known])
+            # After that: whoever closes a run has added all of its tasks before.
+            jobs, last = await self._table.clock.in_thread(self.store.changes, run, self._changes.get(run, 0))
+            self._changes[run] = last
+            if run in self._table.foreign:
+                await self._table.follow(jobs)
+            else:
+                self._take_new(jobs)
             if not is_open:
                 self._open.discard(run)
                 await self._table.notify()
 
+    def _take_new(self, jobs: Sequence[Job]) -> None:
+        """Take those of *jobs* that are not known: of a known one, what was read may be old by now."""
+        self._take([job for job in jobs if job.key not in self._table.jobs])
+
     def _take(self, jobs: Sequence[Job]) -> None:
         if not jobs:
             return
+        for run in {job.run for job in jobs}:
+            self._answered_kills.pop(run, None)  # a kill that was asked for before is meant for these, too
         self._table.jobs.update((job.key, job) for job in jobs)
         self._not_sized += [job.key for job in jobs]
         self._submitter.is_full = False

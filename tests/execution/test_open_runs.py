@@ -198,6 +198,39 @@ def test_events_go_on_behind_a_number(store: SqliteStore) -> None:
     asyncio.run(story())
 
 
+def test_what_was_read_before_replaces_nothing_that_the_loop_has_done_since(store: SqliteStore) -> None:
+    async def story() -> list[Job]:
+        async with executor_of(Slurm(), store) as executor, asyncio.timeout(60):
+            run = await executor.open_run("open")
+            (first,) = await run.add([task("one")])
+            waiting = store.jobs(run.id)
+            await first.wait()
+            executor._take_new(waiting)  # as a reader would that was slow to come back from its thread
+            assert await executor.adopt(run.id)
+            await run.close()
+            return await run.wait()
+
+    assert [(job.state, job.attempt) for job in asyncio.run(story())] == [(State.SUCCEEDED, 1)]
+
+
+def test_a_kill_is_also_for_a_task_that_was_added_before_the_run_was_closed(store: SqliteStore) -> None:
+    other = SqliteStore.open(store.path)
+
+    async def story() -> list[Job]:
+        async with executor_of(Slurm(path=["RUNNING|0|None"]), store) as executor, asyncio.timeout(60):
+            run = await executor.open_run("open")
+            await run.add([task("mine")])
+            await until(executor, run.id, lambda jobs: jobs[0].state is State.RUNNING)
+            store.request_kill(run.id, None, 0.0)  # answered before the loop hears of the other task
+            await until(executor, run.id, lambda jobs: jobs[0].kill_requested_at is not None)
+            await executor_of(Slurm(), other).add(run.id, [task("theirs")])
+            await run.close()
+            return await run.wait()
+
+    assert [job.state for job in asyncio.run(story())] == [State.KILLED, State.KILLED]
+    other.close()
+
+
 # -- what follows an attempt
 
 
